@@ -1,0 +1,155 @@
+/**
+ * Every code a `HeadwaterError` can carry, with what it means and what to do. `docs/errors.md` is generated
+ * from this table, so both columns are written for the person who meets the error at night.
+ */
+export const errorCodes = {
+  OPTION_INVALID: {
+    means: 'An option has a value that cannot work.',
+    remedy: 'Correct the option that the message names.',
+    retryable: false,
+  },
+  COLLECTION_INVALID: {
+    means: 'A collection was defined in a way that cannot work.',
+    remedy: 'Correct the definition that the message names.',
+    retryable: false,
+  },
+  COLLECTION_UNKNOWN: {
+    means: 'The collection was not given to connect().',
+    remedy: 'Add it to `collections` of connect().',
+    retryable: false,
+  },
+  KEY_INVALID: {
+    means: 'A key is empty, too long, not a string or not well-formed Unicode.',
+    remedy: 'Give every entity a key of 1 to 1,024 bytes of well-formed text.',
+    retryable: false,
+  },
+  VALUE_INVALID: {
+    means: 'A value does not match its schema, or is no JSON value.',
+    remedy: 'Correct the value at the path that the message names.',
+    retryable: false,
+  },
+  VALUE_TOO_LARGE: {
+    means: 'A value, or a list of changes, is larger than the limit.',
+    remedy: 'Store large content elsewhere and append a reference to it; split lists.',
+    retryable: false,
+  },
+  POSITION_INVALID: {
+    means: 'A text is not a position that an append or a change gave.',
+    remedy: 'Pass positions on unchanged.',
+    retryable: false,
+  },
+  VERSION_INVALID: {
+    means: 'A text is not a version that an append or a read gave.',
+    remedy: 'Pass versions on unchanged, such as "7" or "7@2".',
+    retryable: false,
+  },
+  EXPECTED_INVALID: {
+    means: '`expected` is none of any, absent, exists or a version.',
+    remedy: 'Use one of these.',
+    retryable: false,
+  },
+  PARTITIONS_DIFFER: {
+    means: 'The changes of one list fall into different partitions, so they cannot be atomic.',
+    remedy: 'Append them one by one, or give the collections a partition key that brings them together.',
+    retryable: false,
+  },
+  STATE_REQUIRED: {
+    means: 'The operation reads the current value, and this collection keeps none beside the log.',
+    remedy: "Define the collection with state: 'values', or read the value elsewhere and use put.",
+    retryable: false,
+  },
+  VERSION_CONFLICT: {
+    means: 'The key is not at the expected version: somebody else changed it first.',
+    remedy: 'Read the key again, decide again, append again.',
+    retryable: false,
+  },
+  KEY_ABSENT: {
+    means: 'The key does not exist, so there is nothing to patch.',
+    remedy: 'Put the whole value instead.',
+    retryable: false,
+  },
+  OUTCOME_UNKNOWN: {
+    means: 'The deadline passed before Redis confirmed the append; it may or may not be in the log.',
+    remedy: 'Append again with the same idempotency key: it is stored once.',
+    retryable: true,
+  },
+  REDIS_UNAVAILABLE: {
+    means: 'Redis could not be reached, or refused to work, until the deadline.',
+    remedy: 'Check the server and the network; the call can be repeated.',
+    retryable: true,
+  },
+  REDIS_REFUSED: {
+    means: 'Redis refused a command for a reason that waiting does not mend (permissions, wrong type, wrong server).',
+    remedy: 'Read the reason in the message; `headwater doctor` checks permissions and settings.',
+    retryable: false,
+  },
+  REDIS_FULL: {
+    means: 'Redis has reached its memory limit and refuses to store more.',
+    remedy: 'Let the consumers catch up and trim the log, or raise maxmemory; then append again.',
+    retryable: true,
+  },
+  NAMESPACE_MISMATCH: {
+    means: 'The namespace was created with other settings than this program expects.',
+    remedy: 'Use the stored settings, or another namespace.',
+    retryable: false,
+  },
+  LOG_DAMAGED: {
+    means: 'The log lost or gained something behind our back (flushed, trimmed too early, restored, stray entry).',
+    remedy: 'See docs/operations.md: find out what happened, then verify and repair the replicas.',
+    retryable: false,
+  },
+  DURABILITY_NOT_REACHED: {
+    means: 'The change is in the log, but not yet on as many replicas as its durability demands.',
+    remedy: 'Append again with the same idempotency key: it waits again and is stored once.',
+    retryable: true,
+  },
+  CLOSED: {
+    means: 'The log, worker or sink was used after it was closed.',
+    remedy: 'Close it only after the last use.',
+    retryable: false,
+  },
+  WAIT_TIMEOUT: {
+    means: 'The change was not applied by the group within the time.',
+    remedy: 'Look at the lag in the message: wait longer, or find out why the group is behind.',
+    retryable: true,
+  },
+  GROUP_UNKNOWN: {
+    means: 'No group of this name is registered at the log.',
+    remedy: 'Start a worker with this group first, or correct the name.',
+    retryable: false,
+  },
+  SINK_UNAVAILABLE: {
+    means: 'The sink cannot take changes right now.',
+    remedy: 'Nothing: the worker tries again. Check the target if it lasts.',
+    retryable: true,
+  },
+  SINK_REJECTED: {
+    means: 'The sink can never take this change as it is.',
+    remedy: 'The key is parked; mend the cause and feed it back.',
+    retryable: false,
+  },
+  SINK_FENCED: {
+    means: 'Another worker owns this partition of the sink now.',
+    remedy: 'Nothing: this worker stops working on the partition.',
+    retryable: false,
+  },
+  SINK_MISCONFIGURED: {
+    means: 'The target does not fit the sink (missing column, foreign table, wrong type).',
+    remedy: 'Correct the target or the options that the message names.',
+    retryable: false,
+  },
+  SINK_CONTRACT: {
+    means: 'A sink broke the contract of adapters.',
+    remedy: 'Run the conformance kit against the adapter.',
+    retryable: false,
+  },
+} as const satisfies Record<string, ErrorCodeEntry>
+
+interface ErrorCodeEntry {
+  readonly means: string
+  readonly remedy: string
+  /** Whether the same call can succeed later, unchanged. */
+  readonly retryable: boolean
+}
+
+export type ErrorCode = keyof typeof errorCodes

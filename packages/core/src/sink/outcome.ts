@@ -1,0 +1,22 @@
+import type { HeadwaterError } from '../errors/headwater-error.ts'
+
+/** What a sink did with one change. A value, because a rejected change is no exception. */
+export type Outcome =
+  | { readonly kind: 'applied' }
+  /** The sink already holds this state of the key, or a newer one. */
+  | { readonly kind: 'stale' }
+  /** Not now: the worker offers it again after a back-off, and keeps the order of its key. */
+  | { readonly kind: 'retry'; readonly error: HeadwaterError }
+  /** Never as it is: the worker parks the key. */
+  | { readonly kind: 'reject'; readonly error: HeadwaterError }
+
+export const applied: Outcome = Object.freeze({ kind: 'applied' })
+export const stale: Outcome = Object.freeze({ kind: 'stale' })
+
+export function retry(error: HeadwaterError): Outcome {
+  return { kind: 'retry', error }
+}
+
+export function reject(error: HeadwaterError): Outcome {
+  return { kind: 'reject', error }
+}

@@ -1,0 +1,106 @@
+import type { Change } from '../change/change.ts'
+import type { Stamp } from '../change/stamp.ts'
+import type { Collection } from '../collection/collection.ts'
+import type { Outcome } from './outcome.ts'
+
+/**
+ * A place where the changes of one collection are applied: the contract of every adapter.
+ *
+ * Adapters stay naive. The worker wraps them in `guardSink`, which validates what goes in and what comes out,
+ * keeps limits and calls in order, turns thrown errors into outcomes and refuses use after close. What an
+ * adapter itself must keep, and `@headwater/conformance` attacks on the real server:
+ *
+ * 1. **Newest wins, whoever delivers.** A change is applied when its stamp is greater than the stamp that the
+ *    sink holds for the key (a deleted key keeps its stamp as a tombstone), else it is `stale`. So a duplicate,
+ *    a replay from the beginning and a delivery by a worker that lost its lease change nothing; and a change
+ *    of a later epoch wins over any of an earlier one, whatever their versions.
+ * 2. **Fenced.** `open` writes its fence before it reads the position. A fence with an older (epoch, token) than
+ *    the stored one, or an equal one of another owner, is refused with `SINK_FENCED`; so are `apply` and `advance` of
+ *    a partition that was opened by somebody else since. The check and the write are one atomic step at the target.
+ * 3. **Whole changes.** A crash at any moment leaves each change applied with its stamp and hash, or not at all.
+ *    Where `capabilities.transactions` is declared, a whole `apply` is one atomic step together with the position.
+ * 4. **The position never runs ahead.** `apply` is given the position below which every change was applied, superseded
+ *    or parked before this call; it is stored no earlier than what it claims.
+ * 5. **One outcome a change**, in the order given. `apply` may throw instead: a `HeadwaterError` of code `SINK_REJECTED`
+ *    says that this batch can never be taken as a whole (the guard halves it until the culprit stands alone), `SINK_FENCED`
+ *    that the partition is lost; anything else counts as "not now" for the whole batch, which is offered again.
+ * 6. **The user's own data.** The replica is plain data under the user's names; bookkeeping is apart or prefixed.
+ */
+export interface Sink<T = unknown> {
+  /** The technology and target, for messages and logs: `postgres table "products"`. Never a secret. */
+  readonly name: string
+  readonly collection: Collection<T>
+  readonly capabilities: SinkCapabilities
+  /** Creates or checks the target. Called before the first `open`, at least once per worker; safe side by side. */
+  prepare?(): Promise<void>
+  open(options: OpenPartitionOptions): Promise<SinkPartition>
+  /** Every row of the target, deleted ones that still have a tombstone included. Only where `capabilities.list`. */
+  list?(options?: { signal?: AbortSignal }): AsyncIterable<SinkRow>
+  /** What the target holds of these keys, in their order; undefined for a key it does not know. Only where `capabilities.read`. */
+  read?(keys: readonly string[]): Promise<readonly (SinkValue | undefined)[]>
+  /** Gives back what the sink itself opened; never a client that the user passed in. Safe to call twice. */
+  close(): Promise<void>
+}
+
+export interface SinkCapabilities {
+  /** A batch and its position are one atomic step. */
+  readonly transactions: boolean
+  readonly list: boolean
+  readonly read: boolean
+  /** How many `apply` calls of one partition may run at the same time; their keys never overlap. */
+  readonly concurrency: number
+  /** The most changes, and the most bytes of payload, that one `apply` should be given. */
+  readonly batch: { readonly changes: number; readonly bytes: number }
+}
+
+/** The right to write to one partition of a sink. Ordered by epoch, then token; the owner only tells equals apart. */
+export interface Fence {
+  readonly epoch: number
+  readonly token: number
+  readonly owner: string
+}
+
+export interface OpenPartitionOptions {
+  /** The log's identity, unchanged over failovers and restores: bookkeeping of another lineage is not ours. */
+  readonly lineage: string
+  /** The group's name: two groups may share a target only under different names. */
+  readonly group: string
+  readonly partition: number
+  readonly fence: Fence
+  readonly signal?: AbortSignal
+}
+
+export interface SinkPartition {
+  /** The position that was stored last, or undefined when this lineage, group and partition never stored one. */
+  readonly position: SinkPosition | undefined
+  /**
+   * Applies changes of this partition, at most one of each key. `position` is what may be stored with them.
+   * @returns one outcome per change
+   */
+  apply(changes: readonly Change[], position: SinkPosition, options: { signal: AbortSignal }): Promise<readonly Outcome[]>
+  /** Stores a position without changes: when the partition has gone idle, and before it is handed over. */
+  advance(position: SinkPosition): Promise<void>
+  /** The worker stops using the partition. Does not take back the fence: the next owner's is greater. */
+  close(): Promise<void>
+}
+
+/** Everything up to this stamp of the partition was applied, superseded or parked. */
+export interface SinkPosition extends Stamp {
+  /** Tells branches of the history apart that a restore gave the same epoch number. At most 40 characters of [0-9a-f]. */
+  readonly branch: string
+}
+
+/** A row's bookkeeping, for comparison. */
+export interface SinkRow {
+  readonly key: string
+  readonly deleted: boolean
+  readonly stamp: Stamp
+  /** 0 for a tombstone. */
+  readonly hash: bigint
+}
+
+/** A row with its content, read back from the user's own columns or fields. */
+export interface SinkValue extends SinkRow {
+  /** `undefined` for a tombstone. */
+  readonly value: unknown
+}
