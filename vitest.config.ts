@@ -1,4 +1,4 @@
-import { defineConfig } from 'vitest/config'
+import { configDefaults, defineConfig } from 'vitest/config'
 
 // Packages are tested from their sources. Naming one condition drops the defaults, so they stand here too.
 const conditions = ['@headwater/source', 'module', 'node', 'development|production']
@@ -8,7 +8,7 @@ export default defineConfig({
   ssr: { resolve: { conditions } },
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/large/**', 'test/soak/**'],
+    exclude: [...configDefaults.exclude, 'test/large/**', 'test/soak/**'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
   },
