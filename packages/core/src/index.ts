@@ -1,0 +1,20 @@
+export type { ChangeRequest, DeleteRequest, PatchRequest, PutRequest } from './append/change-request.ts'
+export { canonicalJson } from './change/canonical-json.ts'
+export type { Change, ChangeKind } from './change/change.ts'
+export { formatPosition, parsePosition, type Position, type PositionParts } from './change/position.ts'
+export { compareStamps, stampZero, type Stamp } from './change/stamp.ts'
+export { formatVersion, parseVersion, type Version, type VersionParts } from './change/version.ts'
+export { defineCollection, type Collection, type CollectionOptions, type StateKept } from './collection/collection.ts'
+export { errorCodes, type ErrorCode } from './errors/error-codes.ts'
+export { HeadwaterError, isHeadwaterError } from './errors/headwater-error.ts'
+export { applied, reject, retry, stale, type Outcome } from './sink/outcome.ts'
+export type {
+  Fence,
+  OpenPartitionOptions,
+  Sink,
+  SinkCapabilities,
+  SinkPartition,
+  SinkPosition,
+  SinkRow,
+  SinkValue,
+} from './sink/sink.ts'
