@@ -1,8 +1,46 @@
+/** What went wrong, as callers compare it. */
+export type ErrorCode =
+  | 'OPTION_INVALID'
+  | 'COLLECTION_INVALID'
+  | 'COLLECTION_UNKNOWN'
+  | 'KEY_INVALID'
+  | 'VALUE_INVALID'
+  | 'VALUE_TOO_LARGE'
+  | 'POSITION_INVALID'
+  | 'VERSION_INVALID'
+  | 'EXPECTED_INVALID'
+  | 'PARTITIONS_DIFFER'
+  | 'STATE_REQUIRED'
+  | 'VERSION_CONFLICT'
+  | 'KEY_ABSENT'
+  | 'OUTCOME_UNKNOWN'
+  | 'REDIS_UNAVAILABLE'
+  | 'REDIS_REFUSED'
+  | 'REDIS_FULL'
+  | 'NAMESPACE_MISMATCH'
+  | 'LOG_DAMAGED'
+  | 'DURABILITY_NOT_REACHED'
+  | 'CLOSED'
+  | 'WAIT_TIMEOUT'
+  | 'GROUP_UNKNOWN'
+  | 'SINK_UNAVAILABLE'
+  | 'SINK_REJECTED'
+  | 'SINK_FENCED'
+  | 'SINK_MISCONFIGURED'
+  | 'SINK_CONTRACT'
+
+export interface ErrorCodeEntry {
+  readonly means: string
+  readonly remedy: string
+  /** Whether the same call can succeed later, unchanged. */
+  readonly retryable: boolean
+}
+
 /**
  * Every code a `HeadwaterError` can carry, with what it means and what to do. `docs/errors.md` is generated
  * from this table, so both columns are written for the person who meets the error at night.
  */
-export const errorCodes = {
+export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
   OPTION_INVALID: {
     means: 'An option has a value that cannot work.',
     remedy: 'Correct the option that the message names.',
@@ -143,13 +181,4 @@ export const errorCodes = {
     remedy: 'Run the conformance kit against the adapter.',
     retryable: false,
   },
-} as const satisfies Record<string, ErrorCodeEntry>
-
-interface ErrorCodeEntry {
-  readonly means: string
-  readonly remedy: string
-  /** Whether the same call can succeed later, unchanged. */
-  readonly retryable: boolean
 }
-
-export type ErrorCode = keyof typeof errorCodes
