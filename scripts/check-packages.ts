@@ -1,0 +1,80 @@
+// Proves what users get: packs every package, installs the tarballs in an empty project, and appends there, plainly
+// with node and after a bundler.
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { build } from 'esbuild'
+import { publishedPackages, readManifest, root } from './workspace-packages.ts'
+
+const packages = publishedPackages()
+const folder = mkdtempSync(join(tmpdir(), 'headwater-packed-'))
+try {
+  buildFromScratch()
+  const project = installedProject(pack(join(folder, 'tarballs')))
+  run(join(root, 'node_modules/.bin/tsc'), ['--project', project], project)
+  const bundle = await bundled(join(project, 'append.js'))
+  run('node', ['with-redis.js', 'append.js', bundle], project)
+  run('npx', ['--no-install', 'headwater', '--help'], project)
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+
+/** Without the outputs of sources that are gone: `tsc -b` leaves them where they are. */
+function buildFromScratch(): void {
+  for (const { folder } of packages) rmSync(join(folder, 'dist'), { recursive: true, force: true })
+  run('tsc', ['-b'], root)
+}
+
+function pack(destination: string): string[] {
+  mkdirSync(destination)
+  for (const { folder } of packages)
+    run('pnpm', ['--silent', 'pack', '--pack-destination', destination], folder)
+  const tarballs = readdirSync(destination).map((name) => join(destination, name))
+  for (const tarball of tarballs) run('publint', ['run', tarball, '--strict'], root)
+  return tarballs
+}
+
+/** An empty project with the tarballs, and the clients that a user brings in the versions that we test. */
+function installedProject(tarballs: readonly string[]): string {
+  const project = join(folder, 'project')
+  mkdirSync(project)
+  writeFileSync(join(project, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
+  const clients = ['ioredis', 'zod', '@opentelemetry/api', 'pg', '@types/node', '@types/pg'].map(
+    (name) => `${name}@${readManifest(join(root, 'test/node_modules', name)).version}`,
+  )
+  run('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error', ...tarballs, ...clients], project)
+  cpSync(join(root, 'test/packed-project'), project, { recursive: true })
+  writeFileSync(
+    join(project, 'tsconfig.json'),
+    JSON.stringify({
+      compilerOptions: { target: 'es2023', module: 'nodenext', strict: true, types: ['node'] },
+    }),
+  )
+  return project
+}
+
+/** The program with everything that it imports in one file, in a folder where nothing else can be found. */
+async function bundled(program: string): Promise<string> {
+  const outfile = join(folder, 'bundle', 'append.js')
+  await build({
+    entryPoints: [program],
+    outfile,
+    bundle: true,
+    minify: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'esm',
+    // ioredis is CommonJS: in an ES module its `require` calls need one.
+    banner: {
+      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+    },
+  })
+  writeFileSync(join(folder, 'bundle', 'package.json'), JSON.stringify({ type: 'module' }))
+  return outfile
+}
+
+function run(program: string, args: readonly string[], cwd: string): void {
+  console.log(`$ ${program} ${args.join(' ')}`)
+  execFileSync(program, args, { cwd, stdio: 'inherit' })
+}
