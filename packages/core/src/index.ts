@@ -4,9 +4,16 @@ export type { Change, ChangeKind } from './change/change.ts'
 export { formatPosition, parsePosition, type Position, type PositionParts } from './change/position.ts'
 export { compareStamps, stampZero, type Stamp } from './change/stamp.ts'
 export { formatVersion, parseVersion, type Version, type VersionParts } from './change/version.ts'
-export { defineCollection, type Collection, type CollectionOptions, type StateKept } from './collection/collection.ts'
+export {
+  defineCollection,
+  type Collection,
+  type CollectionOptions,
+  type StateKept,
+} from './collection/collection.ts'
 export { errorCodes, type ErrorCode } from './errors/error-codes.ts'
 export { HeadwaterError, isHeadwaterError } from './errors/headwater-error.ts'
+export { guardSink, type GuardOptions } from './sink/guarded-sink.ts'
+export { memorySink, type MemorySink, type MemorySinkOptions, type MemoryTarget } from './sink/memory-sink.ts'
 export { applied, reject, retry, stale, type Outcome } from './sink/outcome.ts'
 export type {
   Fence,

@@ -77,7 +77,11 @@ export interface SinkPartition {
    * Applies changes of this partition, at most one of each key. `position` is what may be stored with them.
    * @returns one outcome per change
    */
-  apply(changes: readonly Change[], position: SinkPosition, options: { signal: AbortSignal }): Promise<readonly Outcome[]>
+  apply(
+    changes: readonly Change[],
+    position: SinkPosition,
+    options: { signal: AbortSignal },
+  ): Promise<readonly Outcome[]>
   /** Stores a position without changes: when the partition has gone idle, and before it is handed over. */
   advance(position: SinkPosition): Promise<void>
   /** The worker stops using the partition. Does not take back the fence: the next owner's is greater. */

@@ -1,0 +1,132 @@
+import { compareStamps } from '../change/stamp.ts'
+import type { Change } from '../change/change.ts'
+import type { Collection } from '../collection/collection.ts'
+import { HeadwaterError } from '../errors/headwater-error.ts'
+import { applied, stale, type Outcome } from './outcome.ts'
+import type {
+  Fence,
+  OpenPartitionOptions,
+  Sink,
+  SinkCapabilities,
+  SinkPartition,
+  SinkPosition,
+  SinkValue,
+} from './sink.ts'
+
+export interface MemorySinkOptions<T> {
+  readonly collection: Collection<T>
+  /** The most that one `apply` is given. Default 1,000 changes and 1 MiB. */
+  readonly batch?: SinkCapabilities['batch']
+  /** Default 1. */
+  readonly concurrency?: number
+  /** The `target` of another memory sink, to write where that one writes. Default: a new, empty one. */
+  readonly target?: MemoryTarget
+}
+
+export interface MemorySink<T> extends Sink<T> {
+  /** Pass it to another memory sink, and both are as two processes at one server. */
+  readonly target: MemoryTarget
+  /** The live values by key: a copy, for looking at. */
+  entries(): Map<string, T>
+}
+
+/** What a memory sink has in place of a server: rows, and the bookkeeping of each group's partitions. */
+export class MemoryTarget {
+  /** @internal */ readonly rows: Map<string, SinkValue> = new Map()
+  /** @internal */ readonly ledgers: Map<string, Ledger> = new Map()
+  /** @internal */ lineage: string | undefined
+}
+
+interface Ledger {
+  fence: Fence
+  position: SinkPosition | undefined
+}
+
+/**
+ * A sink in this process, for tests and as the adapter to read first: it keeps the whole contract. Every check
+ * stands in the same synchronous stretch as its write; that is what a transaction or a script is elsewhere.
+ */
+export function memorySink<T>(options: MemorySinkOptions<T>): MemorySink<T> {
+  const { collection, target = new MemoryTarget(), concurrency = 1 } = options
+  const batch = options.batch ?? { changes: 1_000, bytes: 1_048_576 }
+  const name = `memory of "${collection.name}"`
+  return {
+    name,
+    collection,
+    capabilities: { transactions: true, list: true, read: true, concurrency, batch },
+    target,
+    open: async (partition) => openPartition(name, target, partition),
+    async *list() {
+      for (const { key, deleted, stamp, hash } of target.rows.values()) yield { key, deleted, stamp, hash }
+    },
+    read: async (keys) => keys.map((key) => target.rows.get(key)),
+    close: async () => {},
+    entries: () => new Map(liveEntries<T>(target)),
+  }
+}
+
+function openPartition(name: string, target: MemoryTarget, options: OpenPartitionOptions): SinkPartition {
+  const { lineage, group, partition, fence } = options
+  target.lineage ??= lineage
+  if (target.lineage !== lineage) {
+    throw new HeadwaterError(
+      'SINK_MISCONFIGURED',
+      `The ${name} holds data of another log (${target.lineage}, not ${lineage}): use an empty one.`,
+    )
+  }
+  const id = JSON.stringify([group, partition])
+  const held = target.ledgers.get(id)
+  if (held && !mayFollow(held.fence, fence)) throw fenced(name, partition, held.fence)
+  const ledger = held ?? { fence, position: undefined }
+  ledger.fence = fence
+  target.ledgers.set(id, ledger)
+
+  const checkFence = () => {
+    if (!isSame(ledger.fence, fence)) throw fenced(name, partition, ledger.fence)
+  }
+  // Calls may overtake each other, so an older position can come late: it says less, and is dropped.
+  const store = (position: SinkPosition) => {
+    if (!ledger.position || compareStamps(position, ledger.position) > 0) ledger.position = position
+  }
+  return {
+    position: ledger.position,
+    async apply(changes, position) {
+      checkFence()
+      const outcomes = changes.map((change) => applyChange(target, change))
+      store(position)
+      return outcomes
+    },
+    async advance(position) {
+      checkFence()
+      store(position)
+    },
+    close: async () => {},
+  }
+}
+
+function applyChange(target: MemoryTarget, { key, kind, stamp, hash, value }: Change): Outcome {
+  const held = target.rows.get(key)
+  if (held && compareStamps(stamp, held.stamp) <= 0) return stale
+  target.rows.set(key, { key, deleted: kind === 'delete', stamp, hash, value })
+  return applied
+}
+
+function* liveEntries<T>(target: MemoryTarget): Iterable<[string, T]> {
+  for (const { key, deleted, value } of target.rows.values()) if (!deleted) yield [key, value as T]
+}
+
+/** Whether a partition that `held` was opened with may be opened with `fence`. */
+function mayFollow(held: Fence, fence: Fence): boolean {
+  return isSame(held, fence) || (fence.epoch - held.epoch || fence.token - held.token) > 0
+}
+
+function isSame(a: Fence, b: Fence): boolean {
+  return a.epoch === b.epoch && a.token === b.token && a.owner === b.owner
+}
+
+function fenced(name: string, partition: number, { epoch, token, owner }: Fence): HeadwaterError {
+  return new HeadwaterError(
+    'SINK_FENCED',
+    `Partition ${partition} of the ${name} was opened by ${owner} with token ${epoch}/${token}: leave it to that worker.`,
+  )
+}
