@@ -1,10 +1,11 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { mkdtempSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Readable, Writable } from 'node:stream'
 import { createInterface } from 'node:readline'
+import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { KeeperEvent, KeeperRequest, RunRequest } from './keeper-protocol.ts'
 import { LocalServerError } from './local-server-error.ts'
@@ -19,121 +20,109 @@ export interface Exit {
 /** A process that the keeper runs for us. */
 export interface KeptProcess {
   readonly pid: number
+  /** How it ended, once it has. */
+  readonly exit: Exit | undefined
+  /** Settles when it ends; does not keep this process running. */
   readonly exited: Promise<Exit>
-  /** The exit, once it has happened. */
-  exit(): Exit | undefined
+  /** Waits for its end, and keeps this process running meanwhile. */
+  waitForExit(): Promise<Exit>
   signal(signal: NodeJS.Signals): void
 }
 
-/** The starter's end of its keeper. */
-export interface KeeperLink {
-  /** Makes a folder for one server; it goes with the keeper at the latest. */
-  createFolder(): string
-  run(request: Omit<RunRequest, 'type' | 'id'>): Promise<KeptProcess>
-}
+type KeeperProcess = ChildProcessByStdio<Writable, Readable, Readable>
 
-let current: Promise<KeeperLink> | undefined
+// The path of a Unix socket has room for 103 bytes on macOS and 107 on Linux; some temporary folders take most of it.
+const FOLDER_LENGTH_MAX = 50
 
-/** The keeper of this process; the first call starts it, and a call after its death starts another. */
-export function keeperLink(): Promise<KeeperLink> {
-  current ??= startKeeper(() => (current = undefined))
+let current: KeeperLink | undefined
+
+/** This process's end of its keeper. The first call starts the keeper, and a call after its death another one. */
+export async function keeperLink(): Promise<KeeperLink> {
+  if (current === undefined || current.ended) current = new KeeperLink(spawnKeeper())
+  await current.ready
   return current
 }
 
-// A Unix socket's path has room for 103 bytes on macOS and 107 on Linux; some temporary folders take most of it.
-const SOCKET_FOLDER_LENGTH_MAX = 64
-
-function shortTemporaryFolder(): string {
-  const folder = tmpdir()
-  return Buffer.byteLength(folder) > SOCKET_FOLDER_LENGTH_MAX ? '/tmp' : folder
-}
-
-async function startKeeper(onEnd: () => void): Promise<KeeperLink> {
-  const keeper = spawnKeeper()
-  const link = new PipedKeeperLink(keeper)
-  keeper.once('exit', onEnd)
-  keeper.once('error', onEnd)
-  await link.ready
-  return link
-}
-
-function spawnKeeper(): Keeper {
-  // Beside this file, and of its kind: TypeScript in a checkout, JavaScript in the published package.
-  const source = import.meta.url.endsWith('.ts')
-  const program = fileURLToPath(new URL(source ? './keeper.ts' : './keeper.js', import.meta.url))
-  const loader = source ? ['--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href] : []
+function spawnKeeper(): KeeperProcess {
+  // Beside this file and of its kind: TypeScript in a checkout, JavaScript in the published package.
+  const isSource = import.meta.url.endsWith('.ts')
+  const program = fileURLToPath(new URL(isSource ? './keeper.ts' : './keeper.js', import.meta.url))
+  const loader = isSource ? ['--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href] : []
+  const folder = Buffer.byteLength(tmpdir()) > FOLDER_LENGTH_MAX ? '/tmp' : tmpdir()
   const { NODE_OPTIONS: _, ...env } = process.env
-  // A group of its own: Ctrl-C in a terminal is for the starter, whose end then ends the keeper.
-  return spawn(process.execPath, [...loader, program, shortTemporaryFolder()], {
+  return spawn(process.execPath, [...loader, program, folder], {
     cwd: '/',
     env,
     stdio: ['pipe', 'pipe', 'pipe'],
+    // A group of its own: Ctrl-C in a terminal is for the starter, whose end then ends the keeper.
     detached: true,
   })
 }
 
-type Keeper = ChildProcessByStdio<Writable, Readable, Readable>
-
-class PipedKeeperLink implements KeeperLink {
+/** The starter's end of the pipe to its keeper: while it is open, the servers live. */
+export class KeeperLink {
   readonly ready: Promise<void>
-  readonly #keeper: Keeper
+  ended = false
+  readonly #keeper: KeeperProcess
   readonly #starts = new Map<number, { resolve(process: KeptProcess): void; reject(error: Error): void }>()
   readonly #exits = new Map<number, (exit: Exit) => void>()
   #folder = ''
   #complaints = ''
   #requests = 0
-  #ended = false
+  #waiting = 0
 
-  constructor(keeper: Keeper) {
+  constructor(keeper: KeeperProcess) {
     this.#keeper = keeper
-    this.ready = new Promise((resolve, reject) => {
-      const onEvent = (event: KeeperEvent) => {
-        if (event.type === 'ready') {
-          this.#folder = event.folder
-          this.#letStarterEnd()
-          resolve()
-        } else this.#handle(event)
-      }
-      const onEnd = (cause?: Error) => {
-        this.#ended = true
-        const error = this.#endedError(cause)
-        reject(error)
-        for (const start of this.#starts.values()) start.reject(error)
-        // Its servers ended with it, or end here.
-        void this.#removeRemains()
-      }
-      createInterface({ input: keeper.stdout }).on('line', (line) => onEvent(JSON.parse(line) as KeeperEvent))
-      keeper.stderr.setEncoding('utf8').on('data', (text: string) => {
-        this.#complaints = (this.#complaints + text).slice(-2_000)
-      })
-      keeper.stdin.on('error', () => {})
-      keeper.once('error', onEnd)
-      keeper.once('exit', () => onEnd())
+    keeper.unref()
+    for (const stream of [keeper.stdin, keeper.stdout, keeper.stderr]) (stream as Socket).unref()
+    this.ready = this.#holdingOpen(
+      new Promise((resolve, reject) => {
+        createInterface({ input: keeper.stdout }).on('line', (line) => {
+          const event = JSON.parse(line) as KeeperEvent
+          if (event.type === 'ready') {
+            this.#folder = event.folder
+            resolve()
+          } else this.#handle(event)
+        })
+        keeper.once('error', (error) => void this.#end(error).then(reject))
+        keeper.once('exit', () => void this.#end().then(reject))
+      }),
+    )
+    keeper.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.#complaints = (this.#complaints + text).slice(-2_000)
     })
+    // A write to a keeper that has just died: its exit tells the same.
+    keeper.stdin.on('error', () => {})
   }
 
+  /** Makes a folder for one server. It goes with the keeper at the latest. */
   createFolder(): string {
     return mkdtempSync(join(this.#folder, 's'))
   }
 
+  /** Starts a process that ends with this one. */
   run(request: Omit<RunRequest, 'type' | 'id'>): Promise<KeptProcess> {
+    if (this.ended) return Promise.reject(this.#endedError())
     const id = this.#requests++
-    return new Promise((resolve, reject) => {
-      if (this.#ended) return reject(this.#endedError())
-      this.#starts.set(id, { resolve, reject })
-      this.#send({ type: 'run', id, ...request })
-    })
+    return this.#holdingOpen(
+      new Promise((resolve, reject) => {
+        this.#starts.set(id, { resolve, reject })
+        this.#send({ type: 'run', id, ...request })
+      }),
+    )
+  }
+
+  #send(request: KeeperRequest): void {
+    this.#keeper.stdin.write(`${JSON.stringify(request)}\n`)
   }
 
   #handle(event: Exclude<KeeperEvent, { type: 'ready' }>): void {
     if (event.type === 'exit') {
       this.#exits.get(event.pid)?.({ code: event.code, signal: event.signal })
-      this.#exits.delete(event.pid)
       return
     }
     const start = this.#starts.get(event.id)
     this.#starts.delete(event.id)
-    this.#letStarterEnd()
     if (event.type === 'failed') start?.reject(new LocalServerError('DID_NOT_START', event.message))
     else start?.resolve(this.#keptProcess(event.pid))
   }
@@ -141,15 +130,47 @@ class PipedKeeperLink implements KeeperLink {
   #keptProcess(pid: number): KeptProcess {
     let exit: Exit | undefined
     const exited = new Promise<Exit>((resolve) => {
-      this.#exits.set(pid, (value) => {
-        exit = value
-        resolve(value)
+      this.#exits.set(pid, (how) => {
+        this.#exits.delete(pid)
+        exit = how
+        resolve(how)
       })
     })
-    return { pid, exited, exit: () => exit, signal: (signal) => this.#send({ type: 'signal', pid, signal }) }
+    return {
+      pid,
+      get exit() {
+        return exit
+      },
+      exited,
+      waitForExit: () => this.#holdingOpen(exited),
+      signal: (signal) => this.#send({ type: 'signal', pid, signal }),
+    }
   }
 
-  #send(request: KeeperRequest): void {
-    this.#keeper.stdin.write(`${JSON.stringify(request)}\n`)
+  // The keeper alone keeps no starter running: only somebody who waits for its answer does.
+  async #holdingOpen<T>(answer: Promise<T>): Promise<T> {
+    const handles = [this.#keeper, this.#keeper.stdout as Socket]
+    if (this.#waiting++ === 0) for (const handle of handles) handle.ref()
+    try {
+      return await answer
+    } finally {
+      if (--this.#waiting === 0) for (const handle of handles) handle.unref()
+    }
+  }
+
+  // A killed keeper takes its servers along where the kernel helps; what is left goes here.
+  async #end(cause?: Error): Promise<LocalServerError> {
+    this.ended = true
+    if (this.#folder !== '') await removeRemains(this.#folder)
+    const error = this.#endedError(cause)
+    for (const start of this.#starts.values()) start.reject(error)
+    for (const report of this.#exits.values()) report({ code: null, signal: 'SIGKILL' })
+    return error
+  }
+
+  #endedError(cause?: Error): LocalServerError {
+    const complaints = this.#complaints.trim()
+    const message = `The process that keeps the local servers ended, and the servers with it.${complaints && ` It said: ${complaints}`}`
+    return new LocalServerError('KEEPER_ENDED', message, { cause })
   }
 }

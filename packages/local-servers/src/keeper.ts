@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { KeeperEvent, KeeperRequest, RunRequest } from './keeper-protocol.ts'
 import { PROCESS_FILE, processIdentity, removeRemains } from './remains.ts'
 
-const PREFIX = 'headwater-'
+const PREFIX = 'headwater-servers-'
 const ALIVE_SOCKET = 'keeper.sock'
 /** A server that has not ended this long after its end signal is killed. */
 const END_GRACE_MS = 3_000

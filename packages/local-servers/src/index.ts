@@ -1,0 +1,4 @@
+export { freePort } from './free-port.ts'
+export { LocalServerError, type LocalServerErrorCode } from './local-server-error.ts'
+export { type OwnRedisServer, type RedisServer, type StartRedisOptions, startRedis } from './redis.ts'
+export type { RedisConfig } from './redis-node.ts'
