@@ -1,7 +1,7 @@
 // Proves what users get: packs every package, installs the tarballs in an empty project, and appends there, plainly
 // with node and after a bundler.
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { build } from 'esbuild'
@@ -16,6 +16,9 @@ try {
   const bundle = await bundled(join(project, 'append.js'))
   run('node', ['with-redis.js', 'append.js', bundle], project)
   run('npx', ['--no-install', 'headwater', '--help'], project)
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  process.exitCode = 1
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }
@@ -44,6 +47,7 @@ function installedProject(tarballs: readonly string[]): string {
     (name) => `${name}@${readManifest(join(root, 'test/node_modules', name)).version}`,
   )
   run('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error', ...tarballs, ...clients], project)
+  assertOneRedisClient(project)
   cpSync(join(root, 'test/packed-project'), project, { recursive: true })
   writeFileSync(
     join(project, 'tsconfig.json'),
@@ -52,6 +56,13 @@ function installedProject(tarballs: readonly string[]): string {
     }),
   )
   return project
+}
+
+/** A second ioredis would break `instanceof`, and connect with options of its own. */
+function assertOneRedisClient(project: string): void {
+  const lock = readFileSync(join(project, 'package-lock.json'), 'utf8')
+  const copies = lock.match(/"[^"]*node_modules\/ioredis"(?=: \{)/g)
+  if (copies?.length !== 1) throw new Error(`Users would get more than one ioredis: ${copies?.join(', ')}.`)
 }
 
 /** The program with everything that it imports in one file, in a folder where nothing else can be found. */
