@@ -1,0 +1,54 @@
+import type { Collection, Sink } from '@headwater/core'
+import type { Book } from './books.ts'
+
+/** What an adapter's test gives to the kit. */
+export interface SinkHarness {
+  /** What the sink is expected to declare, so that a capability that got lost fails instead of testing less. */
+  readonly supports: {
+    readonly transactions: boolean
+    readonly list: boolean
+    readonly read: boolean
+    /** Whether keys and texts may contain U+0000. Where not, such a change must be rejected, and only that one. */
+    readonly nul: boolean
+  }
+  /** Set it where `dump` shows an absent member of a value as null, as columns do. Default false. */
+  readonly absentAsNull?: boolean
+  /** Spoils a book so that this target can never hold it, where there is such a book. */
+  readonly poison?: (book: Book) => Book
+  /** How many random histories and values each property is tried with. Default 20. */
+  readonly runs?: number
+  /** Makes a new target without rows, and a sink on it. The kit calls `prepare`. */
+  open<T>(collection: Collection<T>): Promise<SinkTarget>
+}
+
+export interface SinkTarget {
+  readonly sink: Sink
+  /** Another sink on the same target, with its own client, as another process would have. */
+  another(): Promise<Sink>
+  /** One more, whose link to the target the kit can break. */
+  faulty(): Promise<FaultySink>
+  /**
+   * The live values by key as users see them: read with the very client that `sink` was given and not through the
+   * adapter, so that it also shows that `sink` left the client open.
+   */
+  dump(): Promise<Map<string, unknown>>
+  /** Removes the target and ends the clients; the sinks are closed by then. */
+  close(): Promise<void>
+}
+
+export interface FaultySink {
+  readonly sink: Sink
+  readonly link: FaultyLink
+}
+
+/** A link that breaks on demand: a TCP proxy before a server, or `breakable` for a sink without one. */
+export interface FaultyLink {
+  /** Ends every connection once this many more bytes went to the target. */
+  cutAfterRequestBytes(bytes: number): void
+  /** Lets all requests pass, and ends every connection once this many more bytes came back. */
+  cutAfterReplyBytes(bytes: number): void
+  /** Calls off a cut that did not happen yet. New connections work as soon as a cut is done. */
+  heal(): void
+  /** How many cuts have happened. */
+  readonly cuts: number
+}

@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict'
+import {
+  canonicalJson,
+  guardSink,
+  stampZero,
+  type Change,
+  type Collection,
+  type Fence,
+  type Outcome,
+  type Sink,
+  type SinkPartition,
+  type SinkPosition,
+  type SinkRow,
+} from '@headwater/core'
+import type { FaultyLink, SinkHarness, SinkTarget } from './sink-harness.ts'
+import { SinkModel } from './sink-model.ts'
+
+export const beginning: SinkPosition = { ...stampZero, branch: '' }
+
+export interface TrialOpenOptions {
+  /** Default: the trial's own sink. */
+  readonly sink?: Sink
+  /** Default: of the first epoch, greater than all before, of an owner of its own. */
+  readonly fence?: Fence
+  readonly partition?: number
+  readonly group?: string
+  readonly lineage?: string
+}
+
+/**
+ * One claim at work: a new target with a sink on it, wrapped in `guardSink` as a worker would, and a model of
+ * what the target must hold.
+ */
+export class Trial {
+  readonly harness: SinkHarness
+  readonly target: SinkTarget
+  readonly sink: Sink
+  readonly model: SinkModel = new SinkModel()
+  readonly #collection: Collection
+  readonly #sinks: Sink[]
+  #tokens = 0
+
+  private constructor(harness: SinkHarness, collection: Collection, target: SinkTarget, sink: Sink) {
+    this.harness = harness
+    this.#collection = collection
+    this.target = target
+    this.sink = sink
+    this.#sinks = [sink]
+  }
+
+  /** Runs a test on a new target of this collection, and removes the target. */
+  static async run<T>(
+    harness: SinkHarness,
+    collection: Collection<T>,
+    test: (trial: Trial) => Promise<void>,
+  ): Promise<void> {
+    const target = await harness.open(collection)
+    try {
+      const trial = new Trial(harness, collection as Collection, target, guardSink(target.sink))
+      try {
+        await trial.sink.prepare?.()
+        await test(trial)
+      } finally {
+        await Promise.all(trial.#sinks.map((sink) => sink.close()))
+      }
+    } finally {
+      await target.close()
+    }
+  }
+
+  /** A sink on the same target, as another process would have it. */
+  async another(): Promise<Sink> {
+    return this.#adopt(await this.target.another())
+  }
+
+  /** A sink whose link can be broken. Its calls end soon, so that a client that waits does not hold us up. */
+  async faulty(): Promise<{ sink: Sink; link: FaultyLink }> {
+    const { sink, link } = await this.target.faulty()
+    return { sink: await this.#adopt(sink, 2_000), link }
+  }
+
+  async #adopt(sink: Sink, applyTimeoutMs?: number): Promise<Sink> {
+    const guarded = guardSink(sink, applyTimeoutMs === undefined ? {} : { applyTimeoutMs })
+    this.#sinks.push(guarded)
+    await guarded.prepare?.()
+    return guarded
+  }
+
+  /** A fence that is greater than every one before. */
+  nextFence(): Fence {
+    const token = ++this.#tokens
+    return { epoch: 1, token, owner: `worker-${token}` }
+  }
+
+  async open(options: TrialOpenOptions = {}): Promise<SinkPartition> {
+    const {
+      sink = this.sink,
+      fence = this.nextFence(),
+      partition = 0,
+      group = 'copy',
+      lineage = 'log-1',
+    } = options
+    return sink.open({ lineage, group, partition, fence })
+  }
+
+  /** Applies, and demands exactly the outcomes of the model. */
+  async deliver(
+    partition: SinkPartition,
+    changes: readonly Change[],
+    position: SinkPosition = beginning,
+  ): Promise<void> {
+    const outcomes = await apply(partition, changes, position)
+    expectOutcomes(outcomes, this.model.apply(changes))
+  }
+
+  /** Demands that the target holds what the model holds, by every way there is to look at it. */
+  async expectModel(): Promise<void> {
+    const { dump } = this.target
+    const expected = this.model
+      .live()
+      .map(({ key, value }) => [key, canonicalJson(this.#asDumped(value))] as const)
+    const shown = [...(await dump())].map(([key, value]) => [key, canonicalJson(value)] as const)
+    assert.deepEqual(new Map(shown), new Map(expected), 'the live rows are not what was applied')
+    await this.#expectListed()
+    await this.#expectRead()
+  }
+
+  async #expectListed(): Promise<void> {
+    if (!this.sink.list) return
+    const rows: SinkRow[] = []
+    for await (const row of this.sink.list()) rows.push(row)
+    const byKey = (row: SinkRow) => [row.key, plainRow(row)] as const
+    assert.deepEqual(
+      new Map(rows.map(byKey)),
+      new Map([...this.model.rows.values()].map(byKey)),
+      'list() is wrong',
+    )
+    assert.equal(rows.length, this.model.rows.size, 'list() repeats rows')
+  }
+
+  async #expectRead(): Promise<void> {
+    if (!this.sink.read) return
+    const keys = [...this.model.rows.keys(), 'a key that nobody wrote']
+    const values = await this.sink.read(keys)
+    for (const [index, key] of keys.entries()) {
+      const [value, expected] = [values[index], this.model.rows.get(key)]
+      assert.deepEqual(
+        value && { ...plainRow(value), content: contentOf(value.value) },
+        expected && { ...plainRow(expected), content: contentOf(expected.value) },
+        `read() is wrong about ${JSON.stringify(key)}`,
+      )
+    }
+  }
+
+  #asDumped(value: unknown): unknown {
+    if (!this.harness.absentAsNull) return value
+    const members = Object.keys((this.#collection.jsonSchema()?.['properties'] ?? {}) as object)
+    return { ...Object.fromEntries(members.map((member) => [member, null])), ...(value as object) }
+  }
+}
+
+export async function apply(
+  partition: SinkPartition,
+  changes: readonly Change[],
+  position: SinkPosition = beginning,
+): Promise<readonly Outcome[]> {
+  return partition.apply(changes, position, { signal: new AbortController().signal })
+}
+
+export function expectOutcomes(outcomes: readonly Outcome[], kinds: readonly Outcome['kind'][]): void {
+  const [surprise] = outcomes.filter(({ kind }, index) => kind !== kinds[index])
+  const reason = surprise && 'error' in surprise ? `: ${surprise.error.message}` : ''
+  assert.deepEqual(
+    outcomes.map(({ kind }) => kind),
+    kinds,
+    `the outcomes are ${outcomes.map(({ kind }) => kind).join()} instead of ${kinds.join()}${reason}`,
+  )
+}
+
+function plainRow({ key, deleted, stamp, hash }: SinkRow): SinkRow {
+  return { key, deleted, stamp: { epoch: stamp.epoch, sequence: stamp.sequence }, hash }
+}
+
+function contentOf(value: unknown): string | undefined {
+  return value === undefined ? undefined : canonicalJson(value)
+}
