@@ -1,4 +1,11 @@
 export { freePort } from './free-port.ts'
 export { LocalServerError, type LocalServerErrorCode } from './local-server-error.ts'
+export {
+  type OwnPostgresServer,
+  type PostgresConnection,
+  type PostgresServer,
+  type StartPostgresOptions,
+  startPostgres,
+} from './postgres.ts'
 export { type OwnRedisServer, type RedisServer, type StartRedisOptions, startRedis } from './redis.ts'
 export type { RedisConfig } from './redis-node.ts'

@@ -51,7 +51,7 @@ export class ServerProcess {
       if (exit !== undefined) throw new Error(`It ended with ${exit.signal ?? `code ${exit.code}`}.`)
     } catch (cause) {
       await this.#end()
-      throw new LocalServerError('DID_NOT_START', `${name} did not start (${argv.join(' ')}): ${this.#logTail()}`, { cause })
+      throw didNotStart(name, folder, cause)
     } finally {
       clearTimeout(timeout)
       giveUp.abort()
@@ -98,8 +98,17 @@ export class ServerProcess {
     running.signal('SIGKILL')
     await running.waitForExit()
   }
+}
 
-  #logTail(): string {
-    return readFileSync(join(this.#program.folder, 'log'), 'utf8').trim().split('\n').slice(-15).join('\n')
-  }
+/** Runs a program of a server to its end, such as one that makes its files. Throws when it fails. */
+export async function runToEnd(name: string, folder: string, argv: readonly [string, ...string[]]): Promise<void> {
+  const keeper = await keeperLink()
+  const running = await keeper.run({ folder, argv, env: {}, endSignal: 'SIGKILL' })
+  const { code, signal } = await running.waitForExit()
+  if (code !== 0) throw didNotStart(name, folder, new Error(`It ended with ${signal ?? `code ${code}`}.`))
+}
+
+function didNotStart(name: string, folder: string, cause: unknown): LocalServerError {
+  const log = readFileSync(join(folder, 'log'), 'utf8').trim().split('\n').slice(-15).join('\n')
+  return new LocalServerError('DID_NOT_START', `${name} did not start. ${(cause as Error).message} Its log ends with: ${log}`, { cause })
 }
