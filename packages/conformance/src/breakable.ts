@@ -1,4 +1,4 @@
-import type { Sink, SinkPartition } from '@headwater/core'
+import { guardSink, type Sink, type SinkPartition } from '@headwater/core'
 import type { FaultySink } from './sink-harness.ts'
 
 /**
@@ -26,7 +26,8 @@ export function breakable(sink: Sink): FaultySink {
     close: () => partition.close(),
   })
   return {
-    sink: { ...sink, open: async (options) => breakablePartition(await sink.open(options)) },
+    // The guard's methods are bound to it, so they can be spread also where the sink is an instance of a class.
+    sink: { ...guardSink(sink), open: async (options) => breakablePartition(await sink.open(options)) },
     link: {
       cutAfterRequestBytes: () => {
         next = 'before'

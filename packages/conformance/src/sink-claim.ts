@@ -7,5 +7,5 @@ export interface SinkClaim {
   /** Some claims hold only where something is declared; default: of every sink. */
   readonly concerns?: (harness: SinkHarness) => boolean
   /** Rejects when the claim is not true. */
-  run(harness: SinkHarness): Promise<void>
+  readonly run: (harness: SinkHarness) => Promise<void>
 }

@@ -1,8 +1,11 @@
+import { brokenLinkClaims } from './claims/broken-link.ts'
+import { capabilityClaims } from './claims/capabilities.ts'
 import { fencingClaims } from './claims/fencing.ts'
 import { lifetimeClaims } from './claims/lifetime.ts'
 import { newestWinsClaims } from './claims/newest-wins.ts'
 import { positionClaims } from './claims/position.ts'
 import { replicaClaims } from './claims/replica.ts'
+import { valueClaims } from './claims/values.ts'
 import type { SinkClaim } from './sink-claim.ts'
 
 /** Everything that the kit claims of a sink, for runners other than vitest and for tests of the kit itself. */
@@ -11,5 +14,8 @@ export const sinkClaims: readonly SinkClaim[] = [
   ...newestWinsClaims,
   ...fencingClaims,
   ...positionClaims,
+  ...brokenLinkClaims,
+  ...valueClaims,
+  ...capabilityClaims,
   ...lifetimeClaims,
 ]

@@ -6,6 +6,7 @@ import type { SinkHarness } from './sink-harness.ts'
 export function sinkConformance(name: string, harness: SinkHarness): void {
   describe(`the ${name} sink`, () => {
     for (const { claim, run } of sinkClaims.filter(({ concerns }) => concerns?.(harness) ?? true)) {
+      // oxlint-disable-next-line vitest/expect-expect, vitest/valid-title -- a claim brings both
       it(claim, () => run(harness))
     }
   })

@@ -12,6 +12,7 @@ import {
   type SinkPosition,
   type SinkRow,
 } from '@headwater/core'
+import { eventually } from './eventually.ts'
 import type { FaultyLink, SinkHarness, SinkTarget } from './sink-harness.ts'
 import { SinkModel } from './sink-model.ts'
 
@@ -56,7 +57,7 @@ export class Trial {
   ): Promise<void> {
     const target = await harness.open(collection)
     try {
-      const trial = new Trial(harness, collection as Collection, target, guardSink(target.sink))
+      const trial = new Trial(harness, collection, target, guardSink(target.sink))
       try {
         await trial.sink.prepare?.()
         await test(trial)
@@ -113,14 +114,37 @@ export class Trial {
     expectOutcomes(outcomes, this.model.apply(changes))
   }
 
+  /** Applies a batch with a change that this target can never hold: it must be rejected, and the others applied. */
+  async deliverExcept(partition: SinkPartition, changes: readonly Change[], poison: Change): Promise<void> {
+    const outcomes = await apply(partition, changes)
+    this.model.apply(changes.filter((change) => change !== poison))
+    expectOutcomes(
+      outcomes,
+      changes.map((change) => (change === poison ? 'reject' : 'applied')),
+    )
+  }
+
+  /** The live rows as users see them, in canonical JSON. */
+  async dumpedTexts(): Promise<Map<string, string>> {
+    const shown = await this.target.dump()
+    return new Map([...shown].map(([key, value]) => [key, canonicalJson(value)]))
+  }
+
+  /** How `dumpedTexts` must show this value. */
+  textOf(value: unknown): string | undefined {
+    if (value === undefined) return undefined
+    if (!this.harness.absentAsNull) return canonicalJson(value)
+    const members = Object.keys(this.#collection.jsonSchema()?.['properties'] ?? {})
+    return canonicalJson({
+      ...Object.fromEntries(members.map((member) => [member, null])),
+      ...(value as object),
+    })
+  }
+
   /** Demands that the target holds what the model holds, by every way there is to look at it. */
   async expectModel(): Promise<void> {
-    const { dump } = this.target
-    const expected = this.model
-      .live()
-      .map(({ key, value }) => [key, canonicalJson(this.#asDumped(value))] as const)
-    const shown = [...(await dump())].map(([key, value]) => [key, canonicalJson(value)] as const)
-    assert.deepEqual(new Map(shown), new Map(expected), 'the live rows are not what was applied')
+    const live = this.model.live().map(({ key, value }) => [key, this.textOf(value)] as const)
+    assert.deepEqual(await this.dumpedTexts(), new Map(live), 'the live rows are not what was applied')
     await this.#expectListed()
     await this.#expectRead()
   }
@@ -129,12 +153,7 @@ export class Trial {
     if (!this.sink.list) return
     const rows: SinkRow[] = []
     for await (const row of this.sink.list()) rows.push(row)
-    const byKey = (row: SinkRow) => [row.key, plainRow(row)] as const
-    assert.deepEqual(
-      new Map(rows.map(byKey)),
-      new Map([...this.model.rows.values()].map(byKey)),
-      'list() is wrong',
-    )
+    assert.deepEqual(rowsByKey(rows), rowsByKey([...this.model.rows.values()]), 'list() is wrong')
     assert.equal(rows.length, this.model.rows.size, 'list() repeats rows')
   }
 
@@ -151,12 +170,6 @@ export class Trial {
       )
     }
   }
-
-  #asDumped(value: unknown): unknown {
-    if (!this.harness.absentAsNull) return value
-    const members = Object.keys((this.#collection.jsonSchema()?.['properties'] ?? {}) as object)
-    return { ...Object.fromEntries(members.map((member) => [member, null])), ...(value as object) }
-  }
 }
 
 export async function apply(
@@ -165,6 +178,13 @@ export async function apply(
   position: SinkPosition = beginning,
 ): Promise<readonly Outcome[]> {
   return partition.apply(changes, position, { signal: new AbortController().signal })
+}
+
+/** Applies as a worker does: what the sink cannot take now is offered again. */
+export async function applyUntilDone(partition: SinkPartition, changes: readonly Change[]): Promise<void> {
+  await eventually(async () => {
+    for (const outcome of await apply(partition, changes)) if ('error' in outcome) throw outcome.error
+  })
 }
 
 export function expectOutcomes(outcomes: readonly Outcome[], kinds: readonly Outcome['kind'][]): void {
@@ -177,7 +197,12 @@ export function expectOutcomes(outcomes: readonly Outcome[], kinds: readonly Out
   )
 }
 
-function plainRow({ key, deleted, stamp, hash }: SinkRow): SinkRow {
+function rowsByKey(rows: readonly SinkRow[]): Map<string, SinkRow> {
+  return new Map(rows.map((row) => [row.key, plainRow(row)]))
+}
+
+/** Only what every row has, so that rows can be compared. */
+export function plainRow({ key, deleted, stamp, hash }: SinkRow): SinkRow {
   return { key, deleted, stamp: { epoch: stamp.epoch, sequence: stamp.sequence }, hash }
 }
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { isHeadwaterError, type Fence } from '@headwater/core'
 import { aBook, books } from '../books.ts'
 import { changeBuilder } from '../change-builder.ts'
 import { expectRefusal } from '../expect-refusal.ts'
@@ -28,7 +29,6 @@ export const fencingClaims: readonly SinkClaim[] = [
     run: (harness) =>
       Trial.run(harness, books, async (trial) => {
         const log = changeBuilder({ collection: books })
-        const fence = (epoch: number, token: number) => ({ epoch, token, owner: `worker-${epoch}-${token}` })
         const rising = [fence(1, 9), fence(1, 10), fence(1, 1_000), fence(2, 1), fence(9, 3), fence(10, 2)]
         for (const [index, newer] of rising.entries()) {
           const owner = await trial.open({ fence: newer })
@@ -71,35 +71,41 @@ export const fencingClaims: readonly SinkClaim[] = [
     claim: 'keeps the fences of partitions and of groups apart',
     run: (harness) =>
       Trial.run(harness, books, async (trial) => {
-        const [left, right] = [0, 1].map((partition) => changeBuilder({ collection: books, partition }))
-        const fence = (token: number) => ({ epoch: 1, token, owner: `worker-${token}` })
-        const first = await trial.open({ partition: 0, group: 'copy', fence: fence(30) })
-        const second = await trial.open({ partition: 1, group: 'copy', fence: fence(20) })
-        const third = await trial.open({ partition: 0, group: 'other', fence: fence(10) })
-        await trial.deliver(first, [left!.put(aBook('atlas'))])
-        await trial.deliver(second, [right!.put(aBook('novel'))])
-        await trial.deliver(third, [left!.put(aBook('poems'))])
-        await trial.deliver(first, [left!.delete('atlas')])
+        const [left, right] = [
+          changeBuilder({ collection: books }),
+          changeBuilder({ collection: books, partition: 1 }),
+        ]
+        const first = await trial.open({ partition: 0, group: 'copy', fence: fence(1, 30) })
+        const second = await trial.open({ partition: 1, group: 'copy', fence: fence(1, 20) })
+        const third = await trial.open({ partition: 0, group: 'other', fence: fence(1, 10) })
+        await trial.deliver(first, [left.put(aBook('atlas'))])
+        await trial.deliver(second, [right.put(aBook('novel'))])
+        await trial.deliver(third, [left.put(aBook('poems'))])
+        await trial.deliver(first, [left.delete('atlas')])
         await trial.expectModel()
       }),
   },
   {
-    claim: 'writes its fence before it reads the position, so that no late advance slips between',
+    claim: 'writes its fence before it reads the position, so that no late position slips between',
     run: (harness) =>
       Trial.run(harness, books, async (trial) => {
+        const log = changeBuilder({ collection: books })
         const sinks = [trial.sink, await trial.another()]
-        let owner = await trial.open({ sink: sinks[0] })
+        let owner = await trial.open()
         for (let round = 1; round <= 30; round++) {
           const position = { epoch: 1, sequence: round, branch: 'a' }
-          const [advanced, successor] = await Promise.allSettled([
-            owner.advance(position),
-            trial.open({ sink: sinks[round % 2] }),
-          ])
-          assert.ok(successor.status === 'fulfilled', 'a newer fence was refused')
-          owner = successor.value
-          if (advanced.status === 'fulfilled') assert.deepEqual(owner.position, position)
-          else await expectRefusal('SINK_FENCED', Promise.reject(advanced.reason))
+          const store = () =>
+            round % 3 === 0 ? apply(owner, [log.put(aBook('atlas'))], position) : owner.advance(position)
+          const [stored, opened] = await Promise.allSettled([store(), trial.open({ sink: sinks[round % 2] })])
+          if (opened.status === 'rejected') throw opened.reason
+          owner = opened.value
+          if (stored.status === 'fulfilled') assert.deepEqual(owner.position, position)
+          else assert.ok(isHeadwaterError(stored.reason, 'SINK_FENCED'), String(stored.reason))
         }
       }),
   },
 ]
+
+function fence(epoch: number, token: number): Fence {
+  return { epoch, token, owner: `worker-${epoch}-${token}` }
+}

@@ -13,7 +13,7 @@ export const lifetimeClaims: readonly SinkClaim[] = [
         const log = changeBuilder({ collection: books })
         const others = await Promise.all([trial.another(), trial.another()])
         await trial.deliver(await trial.open(), [log.put(aBook('atlas')), log.delete('novel')])
-        await Promise.all([trial.sink, ...others].map((sink) => sink.prepare?.()))
+        await Promise.all([trial.sink, ...others].map(async (sink) => sink.prepare?.()))
         await trial.expectModel()
       }),
   },

@@ -1,5 +1,5 @@
 import type { Change } from '@headwater/core'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { aBook, books } from '../books.ts'
 import { changeBuilder } from '../change-builder.ts'
 import type { SinkClaim } from '../sink-claim.ts'
@@ -62,10 +62,11 @@ export const newestWinsClaims: readonly SinkClaim[] = [
     run: (harness) =>
       Trial.run(harness, books, async (trial) => {
         const log = changeBuilder({ collection: books })
-        const puts = ['atlas', 'novel'].map((key) => log.put(aBook(key)))
+        const atlas = log.put(aBook('atlas'))
+        const puts = [atlas, log.put(aBook('novel'))]
         const deletes = ['atlas', 'novel'].map((key) => log.delete(key))
         const partition = await trial.open()
-        await trial.deliver(partition, [puts[0]!])
+        await trial.deliver(partition, [atlas])
         await trial.deliver(partition, deletes)
         await trial.deliver(partition, puts)
         const successor = await trial.open({ sink: await trial.another() })
@@ -128,9 +129,11 @@ export const newestWinsClaims: readonly SinkClaim[] = [
             hash: 2n ** 63n - 1n - BigInt(index),
           }),
         )
-        for (const [index, change] of changes.entries()) {
+        let older: Change[] = []
+        for (const change of changes) {
           await trial.deliver(partition, [change])
-          if (index > 0) await trial.deliver(partition, [changes[index - 1]!])
+          if (older.length > 0) await trial.deliver(partition, older)
+          older = [change]
         }
         await trial.expectModel()
         await trial.deliver(partition, [log.put(aBook('novel'), { hash: 1n }), log.delete('poems')])
