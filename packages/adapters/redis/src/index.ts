@@ -1,1 +1,3 @@
-export {}
+export type { RedisClient } from './redis-client.ts'
+export { redisSink, type RedisSinkOptions } from './redis-sink.ts'
+export type { ValueLayout } from './redis-target.ts'

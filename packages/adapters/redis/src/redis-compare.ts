@@ -1,0 +1,127 @@
+import { isHeadwaterError, type SinkRow, type SinkValue } from '@headwater/core'
+import type { DataKeys } from './data-keys.ts'
+import { fromHashFields } from './hash-fields.ts'
+import { source as listSource } from './list.lua.ts'
+import { source as readSource } from './read.lua.ts'
+import { dataType, runScript, type RedisTarget, type ValueLayout } from './redis-target.ts'
+import { bytesReply, listReply } from './reply.ts'
+import { parseRowRecord } from './row-record.ts'
+import { script } from './script.ts'
+
+const listScript = script(listSource)
+const readScript = script(readSource)
+
+/** About how many rows one call lists. */
+const rowsPerPage = 500
+/** How many places are asked at the same time; a Cluster has 16,384 of them, and most may be empty. */
+const placesAtOnce = 64
+/** How many keys one call reads. */
+const keysPerRead = 100
+
+/**
+ * Every row of the bookkeeping. A row that is written meanwhile comes as it was or as it is; one may come twice when
+ * Redis shrinks the hash meanwhile.
+ */
+export async function* listRows(
+  target: RedisTarget,
+  signal?: AbortSignal,
+): AsyncGenerator<SinkRow, void, undefined> {
+  for (const places of slices(target.keys.allRows(), placesAtOnce)) {
+    signal?.throwIfAborted()
+    const firstPages = await Promise.all(places.map((rowsKey) => readPage(target, rowsKey, '0')))
+    for (let page of firstPages) {
+      yield* page.rows
+      while (page.cursor !== '0') {
+        signal?.throwIfAborted()
+        page = await readPage(target, page.rowsKey, page.cursor)
+        yield* page.rows
+      }
+    }
+  }
+}
+
+interface Page {
+  readonly rowsKey: string
+  /** Where the next page begins; '0' after the last. */
+  readonly cursor: string
+  readonly rows: readonly SinkRow[]
+}
+
+async function readPage(target: RedisTarget, rowsKey: string, cursor: string): Promise<Page> {
+  const input = { keys: [rowsKey], args: [cursor, String(rowsPerPage)] }
+  const [next, ...records] = bytesReply(await runScript(target, listScript, input))
+  const rows = records.map(parseRowRecord).filter((row) => row !== undefined)
+  return { rowsKey, cursor: String(next), rows }
+}
+
+/**
+ * Rows with the values that stand in the user's own keys, each read in one step with its row. A live row whose data
+ * key is gone, holds another type or no JSON has the value `undefined`, which no put ever stored; a tombstone whose
+ * data key exists again has that key's value. Both are somebody else's doing.
+ */
+export async function readValues(
+  target: RedisTarget,
+  keys: readonly string[],
+): Promise<readonly (SinkValue | undefined)[]> {
+  const values = new Map<string, SinkValue>()
+  for (const some of slices(keys, keysPerRead)) {
+    const places = groupByPlace(target, some)
+    const found = await Promise.all(
+      Array.from(places, ([rowsKey, wanted]) => readPlace(target, rowsKey, wanted)),
+    )
+    for (const value of found.flat()) values.set(value.key, value)
+  }
+  return keys.map((key) => values.get(key))
+}
+
+/** Places with the data keys that are wanted there. */
+function groupByPlace({ keys, dataKeys }: RedisTarget, entities: readonly string[]): Map<string, string[]> {
+  const places = new Map<string, string[]>()
+  for (const entity of entities) {
+    const dataKey = dataKeyIfAny(dataKeys, entity)
+    if (dataKey === undefined) continue
+    const { rows } = keys.placeOf(dataKey)
+    const place = places.get(rows)
+    if (place) place.push(dataKey)
+    else places.set(rows, [dataKey])
+  }
+  return places
+}
+
+/** An entity that cannot have a data key is one that the sink does not know. */
+function dataKeyIfAny(dataKeys: DataKeys, entity: string): string | undefined {
+  try {
+    return dataKeys.of(entity)
+  } catch (error) {
+    if (isHeadwaterError(error, 'SINK_REJECTED')) return undefined
+    throw error
+  }
+}
+
+async function readPlace(
+  target: RedisTarget,
+  rowsKey: string,
+  dataKeys: readonly string[],
+): Promise<SinkValue[]> {
+  const input = { keys: [rowsKey, ...dataKeys], args: [dataType(target.layout)] }
+  const entries = listReply(await runScript(target, readScript, input)).map(bytesReply)
+  return entries.flatMap(([record, ...parts]) => {
+    const row = record && parseRowRecord(record)
+    return row ? [{ ...row, value: parseValue(target.layout, parts) }] : []
+  })
+}
+
+function parseValue(layout: ValueLayout, parts: readonly Buffer[]): unknown {
+  const [first, ...more] = parts.map(String)
+  if (first === undefined) return undefined
+  if (layout === 'hash') return fromHashFields([first, ...more])
+  try {
+    return JSON.parse(first)
+  } catch {
+    return undefined
+  }
+}
+
+function* slices<T>(items: readonly T[], size: number): Generator<readonly T[], void, undefined> {
+  for (let start = 0; start < items.length; start += size) yield items.slice(start, start + size)
+}

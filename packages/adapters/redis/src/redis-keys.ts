@@ -1,0 +1,43 @@
+import { hashSlot, slotTags } from './hash-slot.ts'
+
+/**
+ * The sink's bookkeeping: every key of its own that it ever writes. They begin with a prefix that no data key may have.
+ *
+ * On one server (or behind Sentinel) that is `<prefix>:progress` and `<prefix>:rows`. On a Cluster a script can
+ * only use keys of one slot, so rows stand in the slot of their data key: `<prefix>:rows:{tag}`, where the tag is
+ * a fixed short text of that slot.
+ */
+export interface RedisKeys {
+  /** Hash: `lineage`, `layout`; `fence <partition> <group>` and `position <partition> <group>`. */
+  readonly progress: string
+  /** Where the bookkeeping of a data key stands. Data keys with the same `rows` can be used in one script. */
+  placeOf(dataKey: string): Place
+  /** The `rows` key of every place there can be. */
+  allRows(): readonly string[]
+}
+
+export interface Place {
+  /** Hash: data key → record (`row-record.ts`). */
+  readonly rows: string
+  /** Hash: `fence <partition> <group>`. */
+  readonly fences: string
+}
+
+export function serverKeys(prefix: string): RedisKeys {
+  const progress = `${prefix}:progress`
+  const place = { rows: `${prefix}:rows`, fences: progress }
+  return { progress, placeOf: () => place, allRows: () => [place.rows] }
+}
+
+export function clusterKeys(prefix: string): RedisKeys {
+  const tags = slotTags()
+  const rows = (tag: string | undefined) => `${prefix}:rows:{${tag}}`
+  return {
+    progress: `${prefix}:progress`,
+    placeOf(dataKey) {
+      const tag = tags[hashSlot(dataKey)]
+      return { rows: rows(tag), fences: `${prefix}:fences:{${tag}}` }
+    },
+    allRows: () => tags.map(rows),
+  }
+}
