@@ -1,4 +1,16 @@
-import { accessSync, constants, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -10,7 +22,11 @@ const LOCK_POLL_MS = 50
  * The folder `name` in the cache, made once by `make`, which fills the folder it is given. It appears whole or not at
  * all, also when several processes make it at once or one is killed.
  */
-export async function cacheEntry(name: string, make: (folder: string) => Promise<void>, cache: string = cacheFolder()): Promise<string> {
+export async function cacheEntry(
+  name: string,
+  make: (folder: string) => Promise<void>,
+  cache: string = cacheFolder(),
+): Promise<string> {
   const entry = join(cache, name)
   if (existsSync(entry)) return entry
   const unlock = await lock(`${entry}.lock`)
@@ -46,7 +62,9 @@ export function ownFolder(path: string, mode: number): string {
   mkdirSync(path, { recursive: true, mode })
   const stat = lstatSync(path)
   if (!stat.isDirectory() || stat.uid !== process.getuid?.() || (stat.mode & 0o022) !== 0) {
-    throw new Error(`${path} belongs to somebody else, or others can write to it. Remove it, or set XDG_CACHE_HOME.`)
+    throw new Error(
+      `${path} belongs to somebody else, or others can write to it. Remove it, or set XDG_CACHE_HOME.`,
+    )
   }
   return path
 }

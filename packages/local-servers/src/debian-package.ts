@@ -8,7 +8,11 @@ const run = promisify(execFile)
 
 /** Whether packages can be fetched here: Debian, Ubuntu and their relatives, unless `HEADWATER_NO_DOWNLOAD` is set. */
 export function canFetchPackages(): boolean {
-  return !process.env['HEADWATER_NO_DOWNLOAD'] && findOnPath('apt-get') !== undefined && findOnPath('dpkg-deb') !== undefined
+  return (
+    !process.env['HEADWATER_NO_DOWNLOAD'] &&
+    findOnPath('apt-get') !== undefined &&
+    findOnPath('dpkg-deb') !== undefined
+  )
 }
 
 /** Names the system whose packages fit, such as `debian-12-x64`: part of the name of what is kept of them. */
@@ -24,10 +28,12 @@ export function systemName(): string {
  */
 export async function unpackPackage(name: string, folder: string): Promise<void> {
   const work = join(folder, '.apt')
-  for (const path of ['state/lists/partial', 'cache/archives/partial']) mkdirSync(join(work, path), { recursive: true })
+  for (const path of ['state/lists/partial', 'cache/archives/partial'])
+    mkdirSync(join(work, path), { recursive: true })
   const config = join(work, 'apt.conf')
   writeFileSync(config, aptConfig(work))
-  const apt = (...args: string[]) => run('apt-get', ['--config-file', config, '--quiet', ...args], { env: { ...process.env, LC_ALL: 'C' } })
+  const apt = (...args: string[]) =>
+    run('apt-get', ['--config-file', config, '--quiet', ...args], { env: { ...process.env, LC_ALL: 'C' } })
   // One source of many that cannot be reached does no harm when the others have the package.
   const updated = await apt('update').then(
     () => undefined,

@@ -28,8 +28,9 @@ export function useGivenRedis(url: string): RedisServer {
 export async function deleteKeys(url: string, part: string): Promise<void> {
   const client = new Redis(redisOptions(url))
   try {
-    for await (const keys of client.scanStream({ match: `*${part}*`, count: SCAN_COUNT })) {
-      if (keys.length > 0) await client.unlink(keys as string[])
+    const scan: AsyncIterable<string[]> = client.scanStream({ match: `*${part}*`, count: SCAN_COUNT })
+    for await (const keys of scan) {
+      if (keys.length > 0) await client.unlink(keys)
     }
   } finally {
     client.disconnect()

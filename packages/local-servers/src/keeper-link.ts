@@ -47,7 +47,9 @@ function spawnKeeper(): KeeperProcess {
   // Beside this file and of its kind: TypeScript in a checkout, JavaScript in the published package.
   const isSource = import.meta.url.endsWith('.ts')
   const program = fileURLToPath(new URL(isSource ? './keeper.ts' : './keeper.js', import.meta.url))
-  const loader = isSource ? ['--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href] : []
+  const loader = isSource
+    ? ['--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href]
+    : []
   const folder = Buffer.byteLength(tmpdir()) > FOLDER_LENGTH_MAX ? '/tmp' : tmpdir()
   const { NODE_OPTIONS: _, ...env } = process.env
   return spawn(process.execPath, [...loader, program, folder], {

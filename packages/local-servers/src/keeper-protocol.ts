@@ -23,4 +23,9 @@ export type KeeperEvent =
   | { readonly type: 'ready'; readonly folder: string }
   | { readonly type: 'started'; readonly id: number; readonly pid: number }
   | { readonly type: 'failed'; readonly id: number; readonly message: string }
-  | { readonly type: 'exit'; readonly pid: number; readonly code: number | null; readonly signal: NodeJS.Signals | null }
+  | {
+      readonly type: 'exit'
+      readonly pid: number
+      readonly code: number | null
+      readonly signal: NodeJS.Signals | null
+    }

@@ -1,7 +1,16 @@
 // The program that owns the servers of one starter. It talks with the starter in JSON lines over stdin and stdout;
 // when stdin ends, because the starter stopped or was killed, the servers end and their folders go.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { chmodSync, closeSync, lstatSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  lstatSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'

@@ -41,7 +41,11 @@ async function makeTemplate({ initdb, asUser, uid }: PostgresPrograms, draft: st
   try {
     giveFolder(workshop, uid)
     const data = join(workshop, POSTGRES_DATA)
-    await runToEnd('initdb', workshop, asUser(endedWithParent([initdb, `--pgdata=${data}`, ...INITDB_OPTIONS])))
+    await runToEnd(
+      'initdb',
+      workshop,
+      asUser(endedWithParent([initdb, `--pgdata=${data}`, ...INITDB_OPTIONS])),
+    )
     await run('tar', ['-cf', join(draft, 'data.tar'), '-C', workshop, POSTGRES_DATA])
   } finally {
     await removeServerRemains(workshop)

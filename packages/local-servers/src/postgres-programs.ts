@@ -21,7 +21,7 @@ export interface PostgresPrograms {
   /** Who owns the files of the server. */
   readonly uid: number
   /** Makes a command run as a user whom Postgres accepts. */
-  asUser(argv: Argv): Argv
+  readonly asUser: (argv: Argv) => Argv
 }
 
 /** The user without rights, under this number on every Linux. */

@@ -60,7 +60,9 @@ export interface OwnPostgresServer extends PostgresServer {
  * this process at the latest. With `DATABASE_URL` set, and no option that asks for a server of our own, it makes a schema
  * there instead.
  */
-export function startPostgres(options: StartPostgresOptions & { readonly own: true }): Promise<OwnPostgresServer>
+export function startPostgres(
+  options: StartPostgresOptions & { readonly own: true },
+): Promise<OwnPostgresServer>
 export function startPostgres(options?: StartPostgresOptions): Promise<PostgresServer>
 export async function startPostgres(options: StartPostgresOptions = {}): Promise<PostgresServer> {
   const { own = Object.keys(options).length > 0, ...ownOptions } = options
@@ -76,12 +78,20 @@ const SOCKET_ONLY = { listen_addresses: '', dynamic_shared_memory_type: 'mmap' }
 // What is committed survives the end of the process, however it ends, but not that of the machine.
 const NOT_SYNCED = { fsync: 'off', full_page_writes: 'off' }
 
-async function startOwnPostgres({ config = {}, durable = false }: StartPostgresOptions): Promise<OwnPostgresServer> {
+async function startOwnPostgres({
+  config = {},
+  durable = false,
+}: StartPostgresOptions): Promise<OwnPostgresServer> {
   const programs = await findPostgresPrograms()
   const keeper = await keeperLink()
   const folder = keeper.createFolder()
   const dir = join(folder, POSTGRES_DATA)
-  const settings = { ...SOCKET_ONLY, ...(durable ? {} : NOT_SYNCED), unix_socket_directories: folder, ...config }
+  const settings = {
+    ...SOCKET_ONLY,
+    ...(durable ? {} : NOT_SYNCED),
+    unix_socket_directories: folder,
+    ...config,
+  }
   const server = new ServerProcess({
     name: 'Postgres',
     folder,
@@ -139,7 +149,8 @@ async function restart(server: ServerProcess): Promise<void> {
     try {
       return await server.restart()
     } catch (error) {
-      const inUse = error instanceof LocalServerError && error.message.includes('pre-existing shared memory block')
+      const inUse =
+        error instanceof LocalServerError && error.message.includes('pre-existing shared memory block')
       if (!inUse || performance.now() > deadline) throw error
     }
   }

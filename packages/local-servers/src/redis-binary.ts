@@ -35,14 +35,19 @@ export function findRedisBinary(): Promise<RedisBinary> {
 
 async function search(): Promise<RedisBinary> {
   const chosen = process.env['REDIS_SERVER_BIN']
-  if (chosen) return probe(chosen).catch((cause: unknown) => notFound(`REDIS_SERVER_BIN is ${chosen}, which does not run`, cause))
+  if (chosen)
+    return probe(chosen).catch((cause: unknown) =>
+      notFound(`REDIS_SERVER_BIN is ${chosen}, which does not run`, cause),
+    )
   for (const program of PROGRAMS) {
     const path = findOnPath(program)
     const binary = path && (await probe(path).catch(() => undefined))
     if (binary) return binary
   }
   if (!canFetchPackages()) return notFound('No redis-server or valkey-server is on PATH')
-  return fetchBinary().catch((cause: unknown) => notFound('No redis-server or valkey-server is on PATH, and apt could not fetch one', cause))
+  return fetchBinary().catch((cause: unknown) =>
+    notFound('No redis-server or valkey-server is on PATH, and apt could not fetch one', cause),
+  )
 }
 
 async function probe(path: string, env: Record<string, string> = {}): Promise<RedisBinary> {
@@ -62,7 +67,12 @@ function probeUnpacked(root: string): Promise<RedisBinary> {
   const libraries = ['usr/lib', 'lib']
     .map((folder) => join(root, folder))
     .filter((folder) => existsSync(folder))
-    .flatMap((folder) => [folder, ...readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => join(folder, entry.name))])
+    .flatMap((folder) => [
+      folder,
+      ...readdirSync(folder, { withFileTypes: true })
+        .filter((entry) => entry.isDirectory())
+        .map((entry) => join(folder, entry.name)),
+    ])
   return probe(join(root, 'usr/bin/redis-server'), { LD_LIBRARY_PATH: libraries.join(':') })
 }
 

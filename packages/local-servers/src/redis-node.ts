@@ -31,7 +31,11 @@ export class RedisNode implements AsyncDisposable {
   readonly #password: string | undefined
   readonly #process: ServerProcess
 
-  private constructor(binary: RedisBinary, folder: string, { config = {}, port, dir, sentinel = false }: RedisNodeOptions & { port?: number }) {
+  private constructor(
+    binary: RedisBinary,
+    folder: string,
+    { config = {}, port, dir, sentinel = false }: RedisNodeOptions & { port?: number },
+  ) {
     this.socketPath = join(folder, 'redis.sock')
     this.port = port
     this.host = port === undefined ? undefined : '127.0.0.1'
@@ -70,11 +74,14 @@ export class RedisNode implements AsyncDisposable {
 
   get url(): string {
     const credentials = this.#password === undefined ? '' : `:${encodeURIComponent(this.#password)}@`
-    return this.port === undefined ? `unix://${credentials}${this.socketPath}` : `redis://${credentials}127.0.0.1:${this.port}`
+    return this.port === undefined
+      ? `unix://${credentials}${this.socketPath}`
+      : `redis://${credentials}127.0.0.1:${this.port}`
   }
 
   get options(): RedisOptions {
-    const address = this.port === undefined ? { path: this.socketPath } : { host: '127.0.0.1', port: this.port }
+    const address =
+      this.port === undefined ? { path: this.socketPath } : { host: '127.0.0.1', port: this.port }
     return this.#password === undefined ? address : { ...address, password: this.#password }
   }
 
@@ -118,7 +125,9 @@ export class RedisNode implements AsyncDisposable {
 
 function formatConfig(config: RedisConfig): string {
   return Object.entries(config)
-    .flatMap(([name, value]) => (typeof value === 'string' ? [value] : value).map((one) => `${name} ${one === '' ? '""' : one}\n`))
+    .flatMap(([name, value]) =>
+      (typeof value === 'string' ? [value] : value).map((one) => `${name} ${one === '' ? '""' : one}\n`),
+    )
     .join('')
 }
 

@@ -16,7 +16,7 @@ export interface ServerProgram {
   /** Asks the server to end. */
   readonly endSignal: NodeJS.Signals
   /** Settles when the server answers; rejects when it is told to give up. */
-  ready(pid: number, giveUp: AbortSignal): Promise<void>
+  readonly ready: (pid: number, giveUp: AbortSignal) => Promise<void>
 }
 
 const START_TIMEOUT_MS = 60_000
@@ -34,7 +34,8 @@ export class ServerProcess {
   }
 
   get pid(): number {
-    if (this.#process === undefined) throw new LocalServerError('STOPPED', `${this.#program.name} has not started yet.`)
+    if (this.#process === undefined)
+      throw new LocalServerError('STOPPED', `${this.#program.name} has not started yet.`)
     return this.#process.pid
   }
 
@@ -79,7 +80,8 @@ export class ServerProcess {
   }
 
   #refuseWhenStopped(): void {
-    if (this.#stopped !== undefined) throw new LocalServerError('STOPPED', `${this.#program.name} was stopped.`)
+    if (this.#stopped !== undefined)
+      throw new LocalServerError('STOPPED', `${this.#program.name} was stopped.`)
   }
 
   async #end(): Promise<void> {
@@ -101,7 +103,11 @@ export class ServerProcess {
 }
 
 /** Runs a program of a server to its end, such as one that makes its files. Throws when it fails. */
-export async function runToEnd(name: string, folder: string, argv: readonly [string, ...string[]]): Promise<void> {
+export async function runToEnd(
+  name: string,
+  folder: string,
+  argv: readonly [string, ...string[]],
+): Promise<void> {
   const keeper = await keeperLink()
   const running = await keeper.run({ folder, argv, env: {}, endSignal: 'SIGKILL' })
   const { code, signal } = await running.waitForExit()
@@ -110,5 +116,9 @@ export async function runToEnd(name: string, folder: string, argv: readonly [str
 
 function didNotStart(name: string, folder: string, cause: unknown): LocalServerError {
   const log = readFileSync(join(folder, 'log'), 'utf8').trim().split('\n').slice(-15).join('\n')
-  return new LocalServerError('DID_NOT_START', `${name} did not start. ${(cause as Error).message} Its log ends with: ${log}`, { cause })
+  return new LocalServerError(
+    'DID_NOT_START',
+    `${name} did not start. ${(cause as Error).message} Its log ends with: ${log}`,
+    { cause },
+  )
 }
