@@ -106,6 +106,9 @@ export const newestWinsClaims: readonly SinkClaim[] = [
     run: (harness) =>
       Trial.run(harness, books, async (trial) => {
         const log = changeBuilder({ collection: books })
+        const partition = await trial.open()
+        const ends = [log.put(aBook('novel'), { sequence: 1, hash: 1n }), log.delete('poems', { sequence: 2 })]
+        await trial.deliver(partition, ends)
         const [epochMax, sequenceMax] = [2 ** 32 - 1, 2 ** 48 - 1]
         const rising = [
           [1, 9],
@@ -121,7 +124,6 @@ export const newestWinsClaims: readonly SinkClaim[] = [
           [epochMax, sequenceMax - 1],
           [epochMax, sequenceMax],
         ] as const
-        const partition = await trial.open()
         const changes = rising.map(([epoch, sequence], index) =>
           log.put(aBook('atlas', { pages: index }), {
             epoch,
@@ -135,8 +137,6 @@ export const newestWinsClaims: readonly SinkClaim[] = [
           if (older.length > 0) await trial.deliver(partition, older)
           older = [change]
         }
-        await trial.expectModel()
-        await trial.deliver(partition, [log.put(aBook('novel'), { hash: 1n }), log.delete('poems')])
         await trial.expectModel()
       }),
   },
