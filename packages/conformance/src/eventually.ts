@@ -1,7 +1,5 @@
-const patienceMs = 10_000
-
-/** Tries again, every 20 ms and for 10 seconds at most, until the call does not throw. */
-export async function eventually<T>(call: () => Promise<T>): Promise<T> {
+/** Tries again, every 20 ms and until `patienceMs` have passed, as long as the call throws. */
+export async function eventually<T>(patienceMs: number, call: () => Promise<T>): Promise<T> {
   const end = performance.now() + patienceMs
   for (;;) {
     try {

@@ -15,6 +15,8 @@ export interface SinkHarness {
   readonly absentAsNull?: boolean
   /** Spoils a book so that this target can never hold it, where there is such a book. */
   readonly poison?: (book: Book) => Book
+  /** How long a sink may take to recover from a broken link, in ms. Default 10,000. */
+  readonly patienceMs?: number
   /** How many random histories and values each property is tried with. Default 20. */
   readonly runs?: number
   /** Makes a new target without rows, and a sink on it. The kit calls `prepare`. */
@@ -41,14 +43,10 @@ export interface FaultySink {
   readonly link: FaultyLink
 }
 
-/** A link that breaks on demand: a TCP proxy before a server, or `breakable` for a sink without one. */
+/** A link that breaks on demand: `startProxy` of `@headwater/local-servers` is one, `breakable` makes one in process. */
 export interface FaultyLink {
-  /** Ends every connection once this many more bytes went to the target. */
-  cutAfterRequestBytes(bytes: number): void
-  /** Lets all requests pass, and ends every connection once this many more bytes came back. */
-  cutAfterReplyBytes(bytes: number): void
-  /** Calls off a cut that did not happen yet. New connections work as soon as a cut is done. */
-  heal(): void
-  /** How many cuts have happened. */
-  readonly cuts: number
+  /** Cuts the connection in place of the nth request from now, counting from 1. Settles once that has happened. */
+  loseRequest(request: () => boolean, options: { readonly nth: number }): Promise<void>
+  /** Lets the target execute the nth request from now, and cuts the connection in place of the reply. */
+  loseReply(request: () => boolean, options: { readonly nth: number }): Promise<void>
 }

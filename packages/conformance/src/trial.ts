@@ -141,6 +141,18 @@ export class Trial {
     })
   }
 
+  /** Applies as a worker does: what the sink cannot take now is offered again. */
+  async applyUntilDone(partition: SinkPartition, changes: readonly Change[]): Promise<void> {
+    await this.eventually(async () => {
+      for (const outcome of await apply(partition, changes)) if ('error' in outcome) throw outcome.error
+    })
+  }
+
+  /** Tries again as long as the harness wants us to. */
+  async eventually<T>(call: () => Promise<T>): Promise<T> {
+    return eventually(this.harness.patienceMs ?? 10_000, call)
+  }
+
   /** Demands that the target holds what the model holds, by every way there is to look at it. */
   async expectModel(): Promise<void> {
     const live = this.model.live().map(({ key, value }) => [key, this.textOf(value)] as const)
@@ -178,13 +190,6 @@ export async function apply(
   position: SinkPosition = beginning,
 ): Promise<readonly Outcome[]> {
   return partition.apply(changes, position, { signal: new AbortController().signal })
-}
-
-/** Applies as a worker does: what the sink cannot take now is offered again. */
-export async function applyUntilDone(partition: SinkPartition, changes: readonly Change[]): Promise<void> {
-  await eventually(async () => {
-    for (const outcome of await apply(partition, changes)) if ('error' in outcome) throw outcome.error
-  })
 }
 
 export function expectOutcomes(outcomes: readonly Outcome[], kinds: readonly Outcome['kind'][]): void {

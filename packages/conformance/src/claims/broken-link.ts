@@ -2,50 +2,48 @@ import assert from 'node:assert/strict'
 import type { Change, SinkRow } from '@headwater/core'
 import { aBook, books, type Book } from '../books.ts'
 import { changeBuilder, type ChangeBuilder } from '../change-builder.ts'
-import { eventually } from '../eventually.ts'
 import type { SinkClaim } from '../sink-claim.ts'
 import type { FaultyLink, SinkHarness } from '../sink-harness.ts'
-import { apply, applyUntilDone, plainRow, Trial } from '../trial.ts'
+import { apply, plainRow, Trial } from '../trial.ts'
 
-type Cut = (link: FaultyLink, bytes: number) => void
+/** Breaks the link at the nth request from now; settles once it is broken. */
+type Break = (link: FaultyLink, nth: number) => Promise<void>
 
-const cutRequest: Cut = (link, bytes) => link.cutAfterRequestBytes(bytes)
-const cutReply: Cut = (link, bytes) => link.cutAfterReplyBytes(bytes)
+const loseRequest: Break = (link, nth) => link.loseRequest(() => true, { nth })
+const loseReply: Break = (link, nth) => link.loseReply(() => true, { nth })
 
 export const brokenLinkClaims: readonly SinkClaim[] = [
   {
-    claim: 'has each change whole or not at all when its link breaks while it sends',
-    run: (harness) => takeOverAfterCuts(harness, cutRequest),
+    claim: 'has each change whole or not at all when its link breaks before a request has arrived',
+    run: (harness) => takeOverAfterBreaks(harness, loseRequest),
   },
   {
-    claim: 'has each change whole or not at all when its link breaks before the answer has come',
-    run: (harness) => takeOverAfterCuts(harness, cutReply),
+    claim: 'has each change whole or not at all when its link breaks before an answer has come',
+    run: (harness) => takeOverAfterBreaks(harness, loseReply),
   },
   {
-    claim: 'recovers by itself when its link breaks while it sends, and takes what is delivered again',
-    run: (harness) => retryAfterCuts(harness, cutRequest),
+    claim: 'recovers by itself when a request was lost, and takes what is delivered again',
+    run: (harness) => retryAfterBreaks(harness, loseRequest),
   },
   {
-    claim:
-      'recovers by itself when its link breaks before the answer has come, and takes what is delivered again',
-    run: (harness) => retryAfterCuts(harness, cutReply),
+    claim: 'recovers by itself when an answer was lost, and takes what is delivered again',
+    run: (harness) => retryAfterBreaks(harness, loseReply),
   },
 ]
 
-/** Breaks the link at every point of a conversation; each time another process takes over and looks at what is there. */
-function takeOverAfterCuts(harness: SinkHarness, cut: Cut): Promise<void> {
+/** Each time the link breaks, another process takes over and looks at what is there. */
+function takeOverAfterBreaks(harness: SinkHarness, breakLink: Break): Promise<void> {
   return Trial.run(harness, books, async (trial) => {
     const log = await fill(trial)
     const { sink, link } = await trial.faulty()
-    await atEachCutPoint(link, async (bytes, round) => {
-      const before = { epoch: 1, sequence: 2 * round + 1, branch: 'a' }
-      const after = { epoch: 1, sequence: 2 * round + 2, branch: 'a' }
-      const victim = await eventually(() => trial.open({ sink }))
-      await eventually(() => victim.advance(before))
-      const batch = nextBatch(log, round)
-      cut(link, bytes)
+    await atEachRequest(async (nth) => {
+      const before = { epoch: 1, sequence: 2 * nth, branch: 'a' }
+      const after = { epoch: 1, sequence: 2 * nth + 1, branch: 'a' }
+      const victim = await trial.eventually(() => trial.open({ sink }))
+      await trial.eventually(() => victim.advance(before))
+      const batch = nextBatch(log, nth)
+      const broken = hasSettled(breakLink(link, nth))
       const outcomes = await apply(victim, batch, after)
-      link.heal()
 
       // From here on the fence keeps out what the victim may still have under way.
       const successor = await trial.open()
@@ -65,44 +63,46 @@ function takeOverAfterCuts(harness: SinkHarness, cut: Cut): Promise<void> {
       trial.model.apply(batch.filter((_change, index) => held[index]))
       await trial.deliver(successor, batch, after)
       await trial.expectModel()
+      return broken()
     })
   })
 }
 
-/** Breaks the link at every point of a conversation; each time the same worker delivers again until it is through. */
-function retryAfterCuts(harness: SinkHarness, cut: Cut): Promise<void> {
+/** Each time the link breaks, the same worker delivers again until it is through. */
+function retryAfterBreaks(harness: SinkHarness, breakLink: Break): Promise<void> {
   return Trial.run(harness, books, async (trial) => {
     const log = await fill(trial)
     const { sink, link } = await trial.faulty()
     const partition = await trial.open({ sink })
-    await atEachCutPoint(link, async (bytes, round) => {
-      const batch = nextBatch(log, round)
-      cut(link, bytes)
-      await applyUntilDone(partition, batch)
-      link.heal()
+    await atEachRequest(async (nth) => {
+      const batch = nextBatch(log, nth)
+      const broken = hasSettled(breakLink(link, nth))
+      await trial.applyUntilDone(partition, batch)
       trial.model.apply(batch)
       await trial.expectModel()
+      return broken()
     })
   })
 }
 
-/** The points lie close together where a conversation begins, and go on until a test ran through without a cut. */
-async function atEachCutPoint(
-  link: FaultyLink,
-  test: (bytes: number, round: number) => Promise<void>,
-): Promise<void> {
-  let round = 0
-  for (let bytes = 0; bytes < 65_536; bytes = Math.ceil(bytes * 1.6) + 1) {
-    const cuts = link.cuts
-    await test(bytes, round++)
-    if (link.cuts === cuts) break
-  }
-  assert.ok(link.cuts > 0, 'the link was never cut: does the sink go through it?')
+/** Goes on with the next request of an `apply` until the link did not break any more: the call had fewer. */
+async function atEachRequest(breaksAt: (nth: number) => Promise<boolean>): Promise<void> {
+  let nth = 1
+  while (await breaksAt(nth)) nth++
+  assert.ok(nth > 1, 'the link never broke: does the faulty sink go through it?')
+}
+
+function hasSettled(promise: Promise<void>): () => boolean {
+  let settled = false
+  void promise.then(() => {
+    settled = true
+  })
+  return () => settled
 }
 
 async function fill(trial: Trial): Promise<ChangeBuilder<Book>> {
   const log = changeBuilder({ collection: books })
-  await trial.deliver(await trial.open(), [log.put(aBook('changing')), log.put(aBook('even'))])
+  await trial.deliver(await trial.open(), [log.put(aBook('changing')), log.put(aBook('odd'))])
   return log
 }
 

@@ -3,7 +3,7 @@ import { aBook, books } from '../books.ts'
 import { changeBuilder } from '../change-builder.ts'
 import { notes } from '../notes.ts'
 import type { SinkClaim } from '../sink-claim.ts'
-import { applyUntilDone, Trial } from '../trial.ts'
+import { Trial } from '../trial.ts'
 
 export const capabilityClaims: readonly SinkClaim[] = [
   {
@@ -112,7 +112,10 @@ export const capabilityClaims: readonly SinkClaim[] = [
               ? log.delete(`book-${index}`)
               : log.put(aBook(`book-${index}`, { pages: round })),
           )
-          await Promise.all([applyUntilDone(left, batch), applyUntilDone(right, batch.toReversed())])
+          await Promise.all([
+            trial.applyUntilDone(left, batch),
+            trial.applyUntilDone(right, batch.toReversed()),
+          ])
           trial.model.apply(batch)
         }
         await trial.expectModel()

@@ -12,16 +12,17 @@ export const fencingClaims: readonly SinkClaim[] = [
     run: (harness) =>
       Trial.run(harness, books, async (trial) => {
         const log = changeBuilder({ collection: books })
+        const position = { epoch: 1, sequence: 1, branch: 'a' }
         const zombie = await trial.open()
-        await trial.deliver(zombie, [log.put(aBook('atlas'))], { epoch: 1, sequence: 1, branch: 'a' })
+        await trial.deliver(zombie, [log.put(aBook('atlas'))], position)
         const owner = await trial.open({ sink: await trial.another() })
         const late = [log.put(aBook('novel')), log.delete('atlas')]
-        await expectRefusal('SINK_FENCED', apply(zombie, late, { epoch: 1, sequence: 2, branch: 'a' }))
-        await expectRefusal('SINK_FENCED', zombie.advance({ epoch: 1, sequence: 3, branch: 'a' }))
+        await expectRefusal('SINK_FENCED', apply(zombie, late, { ...position, sequence: 2 }))
+        await expectRefusal('SINK_FENCED', zombie.advance({ ...position, sequence: 3 }))
         await trial.expectModel()
-        await trial.deliver(owner, late)
+        await trial.deliver(owner, late, position)
         await trial.expectModel()
-        assert.deepEqual((await trial.open()).position, { epoch: 1, sequence: 1, branch: 'a' })
+        assert.deepEqual((await trial.open()).position, position)
       }),
   },
   {
