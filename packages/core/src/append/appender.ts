@@ -1,0 +1,314 @@
+import { formatVersion } from '../change/version.ts'
+import { escapeKey } from '../change/key.ts'
+import type { Collection } from '../collection/collection.ts'
+import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
+import { replicasRequired, type Durability } from '../namespace/durability.ts'
+import type { NamespaceKeys } from '../namespace/keys.ts'
+import { backoffMs, type Backoff } from '../redis/backoff.ts'
+import type { Connection } from '../redis/connection.ts'
+import { pause, persist } from '../redis/persist.ts'
+import type { StateReader } from '../state/state-reader.ts'
+import type { AppendResult } from './append-result.ts'
+import { parseStoredResult } from './append-script.ts'
+import { Batcher, batchChangesMax, batchSizeMax, resultsOf } from './batcher.ts'
+import type { ChangeRequest, PatchRequest } from './change-request.ts'
+import { encodeExpected, type Expected } from './expected.ts'
+import { locate, prepareDelete, preparePut, validate, type RoutedChange, type Router } from './prepare.ts'
+import { VersionConflictError } from './version-conflict-error.ts'
+
+export interface AppendOptions {
+  /** The version the key must have; default `any`. For a list: one for all, or one for each change. */
+  readonly expected?: Expected | readonly Expected[]
+  /** Makes retries safe also across processes: within the window, the same key of the same entity gives the first result. */
+  readonly idempotencyKey?: string
+  /** Texts that travel with the changes: who, why, a request id. At most 8 KiB as JSON. */
+  readonly metadata?: Readonly<Record<string, string>>
+  /** What the acknowledgement promises; default: what the namespace was created with. */
+  readonly durability?: Durability
+}
+
+export interface AppenderOptions {
+  readonly namespace: string
+  readonly keys: NamespaceKeys
+  readonly router: Router
+  readonly state: StateReader
+  /** Opens a connection of its own: for appends, and another for those that wait for replicas. */
+  openConnection(purpose: string): Connection
+  readonly producer: string
+  readonly durability: Durability
+  readonly replicas: number
+  readonly deadlineMs: number
+  readonly attemptMs: number
+  readonly resultsWindowMs: number
+  /** Throws where a collection was not given to connect(). */
+  checkCollection(collection: Collection<any, any>): void
+}
+
+const metadataBytesMax = 8_192
+const idempotencyKeyBytesMax = 256
+const betweenPatches: Backoff = { firstMs: 2, maxMs: 100 }
+
+/** The way of a change into the log: validated, encoded, routed, batched. */
+export class Appender {
+  readonly #options: AppenderOptions
+  /** Batchers by required replicas, then partition. `WAIT` blocks its connection, so each requirement has one of its own. */
+  readonly #lanes = new Map<number, { readonly connection: Connection; readonly batchers: (Batcher | undefined)[] }>()
+  /** Appends between their call and their batcher, so that closing can wait for them. */
+  readonly #preparing = new Set<Promise<unknown>>()
+
+  constructor(options: AppenderOptions) {
+    this.#options = options
+  }
+
+  append(request: ChangeRequest, options: AppendOptions): Promise<AppendResult>
+  append(requests: readonly ChangeRequest[], options: AppendOptions): Promise<AppendResult[]>
+  append(requests: ChangeRequest | readonly ChangeRequest[], options: AppendOptions): Promise<AppendResult | AppendResult[]> {
+    try {
+      const context = this.#context(options)
+      if (Array.isArray(requests)) return this.#track(this.#appendList(requests as readonly ChangeRequest[], options.expected, context))
+      const request = requests as ChangeRequest
+      const expected = options.expected ?? 'any'
+      if (typeof expected !== 'string') {
+        throw new HeadwaterError('EXPECTED_INVALID', 'A list of expectations goes with a list of changes; this append has one change.')
+      }
+      if (request?.kind === 'patch') return this.#track(this.#appendPatch(request, expected, context))
+      const prepared = this.#prepare(request, expected)
+      if (!(prepared instanceof Promise)) return this.#store([prepared], context).then(first)
+      return this.#track(prepared.then((change) => this.#store([change], context)).then(first))
+    } catch (error) {
+      return Promise.reject(error as Error)
+    }
+  }
+
+  /** Waits until everything handed in has settled. */
+  async idle(): Promise<void> {
+    await Promise.allSettled(this.#preparing)
+    for (const { batchers } of this.#lanes.values()) {
+      await Promise.all(batchers.map((batcher) => batcher?.idle()))
+    }
+  }
+
+  close(): void {
+    for (const { connection } of this.#lanes.values()) connection.close()
+  }
+
+  #context({ idempotencyKey, metadata, durability }: AppendOptions): AppendContext {
+    if (idempotencyKey !== undefined) checkIdempotencyKey(idempotencyKey)
+    return {
+      idempotencyKey,
+      metadata: metadata === undefined ? undefined : encodeMetadata(metadata),
+      replicas: replicasRequired(durability ?? this.#options.durability, this.#options.replicas),
+      deadline: performance.now() + this.#options.deadlineMs,
+    }
+  }
+
+  #prepare(request: ChangeRequest, expected: Expected): RoutedChange | Promise<RoutedChange> {
+    if (typeof request?.collection?.name !== 'string') {
+      throw new HeadwaterError('VALUE_INVALID', 'append takes what put, patch and delete of a collection give, or a list of these.')
+    }
+    this.#options.checkCollection(request.collection)
+    const { router } = this.#options
+    switch (request.kind) {
+      case 'put': {
+        const value = validate(request.collection, request.value)
+        if (value instanceof Promise) return value.then((late) => preparePut(router, request.collection, late, expected))
+        return preparePut(router, request.collection, value, expected)
+      }
+      case 'delete':
+        return prepareDelete(router, request.collection, request.key, expected)
+      case 'patch':
+        return this.#preparePatch(request, expected)
+    }
+  }
+
+  async #appendList(
+    requests: readonly ChangeRequest[],
+    expected: Expected | readonly Expected[] | undefined,
+    context: AppendContext,
+  ): Promise<AppendResult[]> {
+    if (requests.length === 0) throw new HeadwaterError('VALUE_INVALID', 'append was given an empty list.')
+    if (requests.length > batchChangesMax) {
+      throw new HeadwaterError('VALUE_TOO_LARGE', `append was given ${requests.length} changes; the limit of an atomic list is ${batchChangesMax}.`)
+    }
+    if (Array.isArray(expected) && expected.length !== requests.length) {
+      throw new HeadwaterError('EXPECTED_INVALID', `append was given ${requests.length} changes, but ${expected.length} expectations.`)
+    }
+    const expectedOf = (index: number): Expected => (Array.isArray(expected) ? expected[index] : expected) ?? 'any'
+    const patches = requests.some(({ kind }) => kind === 'patch')
+    for (let attempt = 1; ; attempt++) {
+      const changes = await Promise.all(requests.map(async (request, index) => await this.#prepare(request, expectedOf(index))))
+      const [{ partition }] = changes as [RoutedChange]
+      const elsewhere = changes.find((change) => change.partition !== partition)
+      if (elsewhere) {
+        throw new HeadwaterError(
+          'PARTITIONS_DIFFER',
+          `Keys ${JSON.stringify(changes[0]!.key)} and ${JSON.stringify(elsewhere.key)} fall into partitions ${partition} and ${elsewhere.partition}; a list is atomic only within one. Give their collections a partitionKey that brings them together, or append one by one.`,
+        )
+      }
+      try {
+        return await this.#store(changes, context)
+      } catch (error) {
+        if (!patches || !(error instanceof VersionConflictError) || !(await this.#mayPatchAgain(attempt, context))) throw error
+        const index = requests.findIndex((request) => request.kind === 'patch' && request.key === error.key)
+        if (index === -1 || expectedOf(index) !== 'any') throw error
+      }
+    }
+  }
+
+  async #appendPatch(request: PatchRequest, expected: Expected, context: AppendContext): Promise<AppendResult> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return first(await this.#store([await this.#prepare(request, expected)], context))
+      } catch (error) {
+        const conflict = error instanceof VersionConflictError || isHeadwaterError(error, 'KEY_ABSENT')
+        if (conflict && context.idempotencyKey !== undefined) {
+          // A retry of a patch that did succeed: what it was based on has gone since, but its result is remembered.
+          const result = await this.#remembered(request.collection, request.key, context.idempotencyKey)
+          if (result) return result
+        }
+        const again = error instanceof VersionConflictError && (expected === 'any' || expected === 'exists')
+        if (!again || !(await this.#mayPatchAgain(attempt, context))) throw error
+      }
+    }
+  }
+
+  async #mayPatchAgain(attempt: number, context: AppendContext): Promise<boolean> {
+    const waitMs = backoffMs(betweenPatches, attempt)
+    if (performance.now() + waitMs >= context.deadline) return false
+    await pause(waitMs)
+    return true
+  }
+
+  /** Reads the latest value and turns the patch into a put that only succeeds on exactly what was read. */
+  async #preparePatch({ collection, key, changes }: PatchRequest, expected: Expected): Promise<RoutedChange> {
+    if (collection.state !== 'values') {
+      throw new HeadwaterError('STATE_REQUIRED', `patch reads the latest value, and ${collection.name} is defined with state "versions".`)
+    }
+    if (typeof changes !== 'object' || changes === null || Array.isArray(changes)) {
+      throw new HeadwaterError('VALUE_INVALID', `patch of ${collection.name} takes an object of properties to replace.`)
+    }
+    const expectedCode = encodeExpected(expected)
+    const [record] = await this.#options.state.records(collection, [key])
+    if (!record || record.deleted) {
+      if (expected !== 'any' && expected !== 'absent' && expected !== 'exists') {
+        throw new VersionConflictError(collection.name, key, expected, undefined)
+      }
+      throw new HeadwaterError('KEY_ABSENT', `Key ${JSON.stringify(key)} of ${collection.name} does not exist, so it cannot be patched; put the whole value.`)
+    }
+    const actual = formatVersion(record.version, record.stamp.epoch)
+    const fits = expectedCode === undefined || expected === 'exists' || expected === actual
+    if (!fits) throw new VersionConflictError(collection.name, key, expected, actual)
+    const latest = JSON.parse(record.payload) as unknown
+    if (typeof latest !== 'object' || latest === null || Array.isArray(latest)) {
+      throw new HeadwaterError('VALUE_INVALID', `The value of key ${JSON.stringify(key)} of ${collection.name} is no object, so it cannot be patched; put the whole value.`)
+    }
+    const value = await validate(collection, { ...latest, ...changes })
+    const change = preparePut(this.#options.router, collection, value, actual)
+    if (change.key !== key) {
+      throw new HeadwaterError('KEY_INVALID', `The patch of key ${JSON.stringify(key)} of ${collection.name} changes the key to ${JSON.stringify(change.key)}.`)
+    }
+    return change
+  }
+
+  async #remembered(collection: Collection<any, any>, key: string, idempotencyKey: string): Promise<AppendResult | undefined> {
+    const { partition } = locate(this.#options.router, collection, key)
+    const { results } = this.#options.keys.partitions[partition]!
+    const field = idempotencyField(collection, key, idempotencyKey)
+    const options = { doing: 'reading the result of an earlier append', deadlineMs: this.#options.deadlineMs }
+    for (const hash of results) {
+      const text = await persist(this.#lane(0).connection, options, (client) => client.hget(hash, field))
+      if (text) return resultsOf(partition, { changes: [{ key } as RoutedChange] }, parseStoredResult(text))[0]
+    }
+    return undefined
+  }
+
+  #store(changes: readonly RoutedChange[], context: AppendContext): Promise<AppendResult[]> {
+    const [{ collection, key, partition }] = changes as readonly [RoutedChange]
+    let size = context.metadata?.length ?? 0
+    for (const change of changes) size += change.payload.length + change.key.length
+    if (changes.length > 1 && size > batchSizeMax) {
+      return Promise.reject(new HeadwaterError('VALUE_TOO_LARGE', `A list of ${changes.length} changes has ${size} characters; the limit of an atomic list is ${batchSizeMax}.`))
+    }
+    return new Promise((resolve, reject) => {
+      this.#batcher(context.replicas, partition).add({
+        changes,
+        idempotencyField: context.idempotencyKey === undefined ? undefined : idempotencyField(collection, key, context.idempotencyKey),
+        metadata: context.metadata,
+        size,
+        deadline: context.deadline,
+        resolve,
+        reject,
+      })
+    })
+  }
+
+  #lane(replicas: number): { readonly connection: Connection; readonly batchers: (Batcher | undefined)[] } {
+    let lane = this.#lanes.get(replicas)
+    if (!lane) {
+      lane = { connection: this.#options.openConnection(replicas === 0 ? 'append' : `append-${replicas}-replicas`), batchers: [] }
+      this.#lanes.set(replicas, lane)
+    }
+    return lane
+  }
+
+  #batcher(replicas: number, partition: number): Batcher {
+    const lane = this.#lane(replicas)
+    return (lane.batchers[partition] ??= new Batcher({
+      namespace: this.#options.namespace,
+      partition,
+      keys: this.#options.keys.partitions[partition]!,
+      connection: lane.connection,
+      producer: `${this.#options.producer}${replicas === 0 ? '' : `-${replicas}`}`,
+      resultsWindowMs: this.#options.resultsWindowMs,
+      attemptMs: this.#options.attemptMs,
+      replicas,
+      replicasTimeoutMs: this.#options.attemptMs,
+    }))
+  }
+
+  #track<T>(running: Promise<T>): Promise<T> {
+    this.#preparing.add(running)
+    const forget = (): void => void this.#preparing.delete(running)
+    running.then(forget, forget)
+    return running
+  }
+}
+
+interface AppendContext {
+  readonly idempotencyKey: string | undefined
+  readonly metadata: string | undefined
+  readonly replicas: number
+  readonly deadline: number
+}
+
+function first<T>(items: readonly T[]): T {
+  return items[0]!
+}
+
+/** Scoped to the entity, so that the same request id on two entities is two changes. */
+function idempotencyField({ name }: Collection<any, any>, key: string, idempotencyKey: string): string {
+  return `${name}/${escapeKey(key)}\n${idempotencyKey}`
+}
+
+function checkIdempotencyKey(key: unknown): void {
+  if (typeof key === 'string' && key.length > 0 && key.isWellFormed() && Buffer.byteLength(key) <= idempotencyKeyBytesMax) return
+  throw new HeadwaterError('OPTION_INVALID', `idempotencyKey must be 1 to ${idempotencyKeyBytesMax} bytes of well-formed text.`)
+}
+
+function encodeMetadata(metadata: Readonly<Record<string, string>>): string | undefined {
+  if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) {
+    throw new HeadwaterError('OPTION_INVALID', 'metadata must be an object of texts.')
+  }
+  const entries = Object.entries(metadata)
+  for (const [name, value] of entries) {
+    if (typeof value !== 'string' || !value.isWellFormed() || !name.isWellFormed()) {
+      throw new HeadwaterError('OPTION_INVALID', `metadata ${JSON.stringify(name)} must be well-formed text.`)
+    }
+  }
+  if (entries.length === 0) return undefined
+  const json = JSON.stringify(metadata)
+  if (Buffer.byteLength(json) > metadataBytesMax) {
+    throw new HeadwaterError('OPTION_INVALID', `metadata has ${Buffer.byteLength(json)} bytes as JSON; the limit is ${metadataBytesMax}.`)
+  }
+  return json
+}

@@ -1,0 +1,187 @@
+import { formatPosition } from '../change/position.ts'
+import { formatVersion } from '../change/version.ts'
+import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
+import { missingHeader } from '../namespace/metadata.ts'
+import type { PartitionKeys } from '../namespace/keys.ts'
+import { backoffMs, type Backoff } from '../redis/backoff.ts'
+import type { Connection } from '../redis/connection.ts'
+import { pause } from '../redis/persist.ts'
+import { redisError, redisErrorKind } from '../redis/redis-error.ts'
+import { appendScript, encodeAppend, parseAppendReply, slotsMax, type AppendBatch, type Verdict } from './append-script.ts'
+import type { AppendResult } from './append-result.ts'
+import type { PreparedRequest } from './prepared.ts'
+import { VersionConflictError } from './version-conflict-error.ts'
+
+export interface BatcherOptions {
+  readonly namespace: string
+  readonly partition: number
+  readonly keys: PartitionKeys
+  readonly connection: Connection
+  readonly producer: string
+  readonly resultsWindowMs: number
+  readonly attemptMs: number
+  /** Replicas that must have stored a batch before it is acknowledged, and how long to wait for them in ms. */
+  readonly replicas: number
+  readonly replicasTimeoutMs: number
+}
+
+export const batchChangesMax = 1_000
+export const batchSizeMax = 1_048_576
+
+const between: Backoff = { firstMs: 10, maxMs: 500 }
+
+/**
+ * Appends to one partition. While a batch is on its way, further requests gather and go together, so batches form under
+ * load and a lone append is never delayed: no timer, no target size.
+ *
+ * One batch at a time, numbered: a batch whose reply was lost is sent again under its number, and the partition, which
+ * remembers each producer's last number and result, stores it once.
+ */
+export class Batcher {
+  readonly #options: BatcherOptions
+  #waiting: PreparedRequest[] = []
+  #number = 0
+  #running: Promise<void> | undefined
+
+  constructor(options: BatcherOptions) {
+    this.#options = options
+  }
+
+  add(request: PreparedRequest): void {
+    this.#waiting.push(request)
+    // In a microtask, so that appends of the same turn of the event loop share the first batch too.
+    this.#running ??= Promise.resolve().then(() => this.#run())
+  }
+
+  /** Settles when nothing is waiting or on its way any more. */
+  async idle(): Promise<void> {
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const batch = { producer: this.#options.producer, number: ++this.#number, requests: this.#take() }
+      await this.#store(batch)
+    }
+    this.#running = undefined
+  }
+
+  /** As many of the waiting requests as one batch may hold, at least one. */
+  #take(): PreparedRequest[] {
+    let changes = 0
+    let size = 0
+    let count = 0
+    const slots = new Set<string>()
+    for (const request of this.#waiting) {
+      changes += request.changes.length
+      size += request.size
+      for (const { collection, bucket } of request.changes) slots.add(`${collection.name} ${bucket}`)
+      if (count > 0 && (changes > batchChangesMax || size > batchSizeMax || slots.size > slotsMax)) break
+      count++
+    }
+    return this.#waiting.splice(0, count)
+  }
+
+  /** Sends a batch until it is answered or given up. Never rejects: what happens reaches the requests. */
+  async #store(batch: AppendBatch): Promise<void> {
+    const { keys, connection, attemptMs, resultsWindowMs, namespace, partition } = this.#options
+    const deadline = batch.requests.reduce((latest, request) => Math.max(latest, request.deadline), 0)
+    let sent = false
+    let input
+    try {
+      input = encodeAppend(keys, batch, resultsWindowMs)
+    } catch (error) {
+      return rejectAll(batch, error as Error)
+    }
+    for (let attempt = 1; ; attempt++) {
+      const left = Math.max(1, deadline - performance.now())
+      try {
+        const reply = await connection.attempt((client) => {
+          sent = true
+          return appendScript.run(client, input)
+        }, Math.min(attemptMs, left))
+        const verdicts = parseAppendReply(reply, batch.requests)
+        if (verdicts === 'missing') return rejectAll(batch, missingHeader(namespace, partition))
+        if (verdicts === 'superseded') {
+          return rejectAll(batch, new HeadwaterError('LOG_DAMAGED', `Partition ${partition} knows a later batch of this producer: was the log restored into two places?`))
+        }
+        if (this.#options.replicas > 0) await this.#awaitReplicas(left)
+        return this.#settle(batch, verdicts)
+      } catch (error) {
+        if (isHeadwaterError(error) && error.code !== 'DURABILITY_NOT_REACHED') return rejectAll(batch, error)
+        const kind = isHeadwaterError(error) ? 'unknown' : redisErrorKind(error)
+        const doing = `an append to partition ${partition}`
+        if (kind === 'final') return rejectAll(batch, redisError(kind, doing, error))
+        const waitMs = backoffMs(between, attempt)
+        if (connection.closed || performance.now() + waitMs >= deadline) {
+          return rejectAll(batch, giveUp(sent && kind === 'unknown', kind, doing, error))
+        }
+        // What has not been sent may run out of time while this batch is stuck.
+        this.#expire(kind, doing, error)
+        await pause(waitMs)
+      }
+    }
+  }
+
+  /** `WAIT` counts what was written on its own connection only, so it follows the append there. */
+  async #awaitReplicas(leftMs: number): Promise<void> {
+    const { connection, replicas, replicasTimeoutMs, partition } = this.#options
+    const timeoutMs = Math.ceil(Math.min(replicasTimeoutMs, leftMs))
+    const reached = Number(
+      await connection.attempt((client) => client.call('WAIT', replicas, timeoutMs), timeoutMs + this.#options.attemptMs),
+    )
+    if (reached >= replicas) return
+    throw new HeadwaterError(
+      'DURABILITY_NOT_REACHED',
+      `A batch of partition ${partition} is on ${reached} of the ${replicas} replicas that its durability demands.`,
+    )
+  }
+
+  #settle(batch: AppendBatch, verdicts: readonly Verdict[]): void {
+    for (const [index, request] of batch.requests.entries()) {
+      const verdict = verdicts[index]!
+      if (verdict.kind === 'conflict') request.reject(conflict(request, verdict))
+      else request.resolve(resultsOf(this.#options.partition, request, verdict))
+    }
+  }
+
+  #expire(kind: 'unsent' | 'unknown' | 'full', doing: string, error: unknown): void {
+    const now = performance.now()
+    if (!this.#waiting.some(({ deadline }) => deadline <= now)) return
+    const expired = this.#waiting.filter(({ deadline }) => deadline <= now)
+    this.#waiting = this.#waiting.filter(({ deadline }) => deadline > now)
+    for (const request of expired) request.reject(giveUp(false, kind, doing, error))
+  }
+}
+
+export function resultsOf(
+  partition: number,
+  request: Pick<PreparedRequest, 'changes'>,
+  verdict: Extract<Verdict, { kind: 'stored' | 'duplicate' }>,
+): AppendResult[] {
+  const { epoch, first, versions } = verdict
+  const duplicate = verdict.kind === 'duplicate'
+  return request.changes.map(({ key }, at) => ({
+    key,
+    version: formatVersion(versions[at] ?? 0, epoch),
+    position: formatPosition(partition, { epoch, sequence: first + at }),
+    duplicate,
+  }))
+}
+
+function conflict(request: PreparedRequest, verdict: Extract<Verdict, { kind: 'conflict' }>): VersionConflictError {
+  const change = request.changes[verdict.change]!
+  const actual = verdict.live ? formatVersion(verdict.version, verdict.epoch) : undefined
+  return new VersionConflictError(change.collection.name, change.key, change.expected, actual)
+}
+
+function giveUp(maybeStored: boolean, kind: 'unsent' | 'unknown' | 'full', doing: string, error: unknown): HeadwaterError {
+  if (isHeadwaterError(error)) return error
+  if (!maybeStored) return redisError(kind, doing, error)
+  const reason = error instanceof Error ? error.message : String(error)
+  return new HeadwaterError('OUTCOME_UNKNOWN', `Redis did not confirm ${doing} before the deadline: ${reason}.`, { cause: error })
+}
+
+function rejectAll({ requests }: AppendBatch, error: Error): void {
+  for (const request of requests) request.reject(error)
+}

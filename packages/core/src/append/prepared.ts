@@ -1,0 +1,34 @@
+import type { Collection } from '../collection/collection.ts'
+import type { AppendResult } from './append-result.ts'
+import type { Expected } from './expected.ts'
+
+/** A change that was validated, encoded and routed: what the batcher takes. */
+export interface PreparedChange {
+  readonly collection: Collection<any, any>
+  readonly key: string
+  readonly escapedKey: string
+  /** One letter: p put, d delete. */
+  readonly operation: 'p' | 'd'
+  readonly payload: string
+  /** Content hash, packed for the script. */
+  readonly hash: string
+  readonly bucket: number
+  readonly expected: Expected
+  /** `expected` as the script reads it; undefined for any. */
+  readonly expectedCode: string | undefined
+}
+
+/** Changes that enter together or not at all, and whoever waits for them. */
+export interface PreparedRequest {
+  readonly changes: readonly PreparedChange[]
+  /** The field under which the result is remembered; undefined without an idempotency key. */
+  readonly idempotencyField: string | undefined
+  /** JSON; undefined without metadata. */
+  readonly metadata: string | undefined
+  /** Characters of keys, payloads and metadata. */
+  readonly size: number
+  /** `performance.now()` after which it is given up. */
+  readonly deadline: number
+  resolve(results: AppendResult[]): void
+  reject(error: Error): void
+}

@@ -1,0 +1,206 @@
+import { HeadwaterError } from '../errors/headwater-error.ts'
+import type { Change, ChangeKind } from './change.ts'
+import type { Hasher } from './content-hash.ts'
+import { unescapeKey } from './key.ts'
+import { formatPosition, type Position } from './position.ts'
+import type { Stamp } from './stamp.ts'
+import { formatVersion, type Version } from './version.ts'
+
+/** An entry of a partition's stream, as ioredis gives it: its ID and its fields and values in turn. */
+export type StreamEntry = readonly [id: string, fields: readonly string[] | null]
+
+/** One entry of the log: changes that were appended together. */
+export interface Batch {
+  readonly partition: number
+  /** The stream entry's ID: epoch and last sequence. */
+  readonly id: string
+  readonly epoch: number
+  /** Sequence of the first and of the last change. */
+  readonly first: number
+  readonly last: number
+  /** When Redis stored it, ms since 1970. */
+  readonly time: number
+  /** Characters of payload and keys: what it costs to hold it. */
+  readonly size: number
+  readonly changes: readonly Change[]
+}
+
+/** What decoding needs to know of the log. */
+export interface BatchContext {
+  readonly hasher: Hasher
+  readonly buckets: number
+}
+
+/**
+ * Decodes a stream entry. Strict, because anybody with access to Redis can add entries.
+ *
+ * @throws HeadwaterError LOG_DAMAGED
+ */
+export function decodeBatch(partition: number, [id, fields]: StreamEntry, context: BatchContext): Batch {
+  const stray = (why: string): never => {
+    throw new HeadwaterError('LOG_DAMAGED', `Entry ${id} of partition ${partition} is no batch of ours: ${why}.`)
+  }
+  if (!fields) return stray('its fields are gone')
+  const stamp = /^(\d{1,10})-(\d{1,15})$/.exec(id) ?? stray('its ID is not made of an epoch and a sequence')
+  const epoch = Number(stamp[1])
+  const last = Number(stamp[2])
+  const field = new Map<string, string>()
+  for (let at = 0; at + 1 < fields.length; at += 2) field.set(fields[at]!, fields[at + 1]!)
+  const text = (name: string): string => field.get(name) ?? stray(`it has no field "${name}"`)
+  const integer = (name: string): number => {
+    const value = text(name)
+    return /^\d{1,15}$/.test(value) ? Number(value) : stray(`its field "${name}" is ${JSON.stringify(value.slice(0, 40))}`)
+  }
+
+  const first = integer('first')
+  const time = integer('time')
+  const count = last - first + 1
+  const operations = text('operations')
+  const versions = text('versions').split(' ')
+  const keys = text('keys').split('\n')
+  const payloads = text('payloads').split('\n')
+  const types = text('types').split('\n').map((line) => parseType(line) ?? stray(`its type is ${JSON.stringify(line.slice(0, 80))}`))
+  const typeOf = field.get('type-of')?.split(' ')
+  const metadata = field.get('metadata')?.split('\n')
+  const metadataOf = field.get('metadata-of')?.split(' ')
+  for (const [name, length] of [
+    ['operations', operations.length],
+    ['versions', versions.length],
+    ['keys', keys.length],
+    ['payloads', payloads.length],
+    ['type-of', typeOf?.length ?? count],
+    ['metadata-of', metadataOf?.length ?? count],
+  ] as const) {
+    if (length !== count) stray(`it holds ${count} changes by its sequences, but ${length} by its "${name}"`)
+  }
+
+  let size = 0
+  const changes = new Array<Change>(count)
+  for (let at = 0; at < count; at++) {
+    const operation = operations[at]
+    if (operation !== 'p' && operation !== 'd') stray(`it has the operation ${JSON.stringify(operation)}`)
+    const type = types[typeOf ? Number(typeOf[at]) : 0] ?? stray(`change ${at} is of no listed type`)
+    const version = Number(versions[at])
+    if (!Number.isSafeInteger(version) || version < 1) stray(`change ${at} has version ${JSON.stringify(versions[at])}`)
+    const metadataIndex = metadataOf ? Number(metadataOf[at]) : 0
+    const payload = payloads[at]!
+    if ((operation === 'd') !== (payload === '')) stray(`change ${at} is ${operation === 'd' ? 'a delete with' : 'a put without'} a payload`)
+    size += payload.length + keys[at]!.length
+    changes[at] = new LogChange(
+      context,
+      partition,
+      type,
+      unescapeKey(keys[at]!),
+      operation === 'p' ? 'put' : 'delete',
+      epoch,
+      first + at,
+      version,
+      time,
+      payload,
+      metadataIndex > 0 ? metadata?.[metadataIndex - 1] : undefined,
+    )
+  }
+  return { partition, id, epoch, first, last, time, size, changes }
+}
+
+interface ChangeType {
+  readonly collection: string
+  readonly schemaVersion: number
+}
+
+function parseType(line: string): ChangeType | undefined {
+  const match = /^([a-z][a-z0-9_-]{0,47})@(\d{1,5})$/.exec(line)
+  return match ? { collection: match[1]!, schemaVersion: Number(match[2]) } : undefined
+}
+
+const noMetadata: Readonly<Record<string, string>> = Object.freeze({})
+
+/** Computes what costs something only when it is asked for: many sinks forward the payload and look at nothing else. */
+class LogChange implements Change {
+  readonly key: string
+  readonly kind: ChangeKind
+  readonly partition: number
+  readonly stamp: Stamp
+  readonly time: number
+  readonly payload: string
+  readonly #context: BatchContext
+  readonly #type: ChangeType
+  readonly #version: number
+  readonly #metadata: string | undefined
+  #value: unknown
+  #hash: bigint | undefined
+
+  constructor(
+    context: BatchContext,
+    partition: number,
+    type: ChangeType,
+    key: string,
+    kind: ChangeKind,
+    epoch: number,
+    sequence: number,
+    version: number,
+    time: number,
+    payload: string,
+    metadata: string | undefined,
+  ) {
+    this.key = key
+    this.kind = kind
+    this.partition = partition
+    this.stamp = { epoch, sequence }
+    this.time = time
+    this.payload = payload
+    this.#context = context
+    this.#type = type
+    this.#version = version
+    this.#metadata = metadata
+  }
+
+  get collection(): string {
+    return this.#type.collection
+  }
+
+  get schemaVersion(): number {
+    return this.#type.schemaVersion
+  }
+
+  get bucket(): number {
+    return bucketOf(this.#context.hasher.key(this.key), this.#context.buckets)
+  }
+
+  get position(): Position {
+    return formatPosition(this.partition, this.stamp)
+  }
+
+  get version(): Version {
+    return formatVersion(this.#version, this.stamp.epoch)
+  }
+
+  get value(): unknown {
+    if (this.kind === 'put') this.#value ??= parsePayload(this.payload, this.position)
+    return this.#value
+  }
+
+  get hash(): bigint {
+    this.#hash ??= this.#context.hasher.content(this.collection, this.schemaVersion, this.kind, this.key, this.payload)
+    return this.#hash
+  }
+
+  get metadata(): Readonly<Record<string, string>> {
+    if (this.#metadata === undefined) return noMetadata
+    return parsePayload(this.#metadata, this.position) as Record<string, string>
+  }
+}
+
+/** The upper half of the key's hash, because the lower one decides the partition. */
+export function bucketOf(keyHash: number, buckets: number): number {
+  return (keyHash >>> 16) % buckets
+}
+
+/** @throws HeadwaterError LOG_DAMAGED */
+function parsePayload(text: string, position: Position): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch (error) {
+    throw new HeadwaterError('LOG_DAMAGED', `The change at ${position} holds no JSON.`, { cause: error })
+  }
+}

@@ -1,0 +1,21 @@
+// Generated from commit.lua by `pnpm generate`: do not edit.
+export const source: string = `-- Acknowledges entries and moves the checkpoint, if the lease is still the caller's; renews it on the way.
+--   KEYS[1] group  KEYS[2] log
+--   ARGV[1] group name  ARGV[2] owner  ARGV[3] token  ARGV[4] lease in ms
+--   ARGV[5] checkpoint  ARGV[6] what the sink has saved  ARGV[7…] entry IDs
+-- Returns 'committed' or 'fenced'.
+local group = redis.call('HMGET', KEYS[1], 'owner', 'token')
+if group[1] ~= ARGV[2] or group[2] ~= ARGV[3] then return 'fenced' end
+-- A first write that a full Redis does not refuse.
+redis.call('HDEL', KEYS[1], '')
+for from = 7, #ARGV, 1000 do
+  redis.pcall('XACK', KEYS[2], ARGV[1], unpack(ARGV, from, math.min(from + 999, #ARGV)))
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call(
+  'HSET', KEYS[1], 'checkpoint', ARGV[5], 'saved', ARGV[6],
+  'expires', string.format('%d', now + ARGV[4]), 'committed', string.format('%d', now)
+)
+return 'committed'
+`

@@ -1,0 +1,66 @@
+import { formatPosition, type Position } from '../change/position.ts'
+import type { NamespaceKeys, PartitionKeys } from '../namespace/keys.ts'
+import type { Connection } from '../redis/connection.ts'
+import { persist } from '../redis/persist.ts'
+import { parseCheckpoint } from './checkpoint.ts'
+
+/** How far a group is in one partition. */
+export interface PartitionStatus {
+  readonly group: string
+  readonly partition: number
+  /** The worker that holds the lease; undefined when nobody does. */
+  readonly owner: string | undefined
+  /** Up to where everything is applied, superseded or parked. */
+  readonly checkpoint: Position
+  /** Changes in the log behind the checkpoint. */
+  readonly lag: number
+  /** Batches delivered to the owner and not acknowledged yet. */
+  readonly pending: number
+  /** Keys set aside. */
+  readonly parked: number
+  /** What was found wrong with the log, and stops the partition; undefined when nothing was. */
+  readonly damage: string | undefined
+}
+
+/** The groups that are registered, by name. */
+export async function groupNames(connection: Connection, keys: NamespaceKeys, deadlineMs: number): Promise<string[]> {
+  const options = { doing: 'listing the groups', deadlineMs }
+  const names = await persist(connection, options, (client) => client.hkeys(keys.partitions[0]!.groups))
+  return names.filter((name) => name !== '').toSorted()
+}
+
+export async function groupStatus(connection: Connection, keys: NamespaceKeys, group: string, deadlineMs: number): Promise<PartitionStatus[]> {
+  return await Promise.all(keys.partitions.map((of, partition) => partitionStatus(connection, of, partition, group, deadlineMs)))
+}
+
+async function partitionStatus(
+  connection: Connection,
+  keys: PartitionKeys,
+  partition: number,
+  group: string,
+  deadlineMs: number,
+): Promise<PartitionStatus> {
+  const options = { doing: `reading the status of the group ${group}`, deadlineMs }
+  const [record, sequence, pending, parked, [seconds, microseconds]] = await persist(connection, options, (client) =>
+    Promise.all([
+      client.hgetall(keys.group(group)),
+      client.hget(keys.header, 'sequence'),
+      client.xpending(keys.log, group).catch(() => [0]),
+      client.hlen(keys.parkedKeys(group)),
+      client.time(),
+    ]),
+  )
+  const now = Number(seconds) * 1_000 + Number(microseconds) / 1_000
+  const checkpoint = parseCheckpoint(record['checkpoint'])
+  return {
+    group,
+    partition,
+    owner: Number(record['expires'] ?? 0) > now ? record['owner'] : undefined,
+    checkpoint: formatPosition(partition, checkpoint),
+    lag: Math.max(0, Number(sequence ?? 0) - checkpoint.sequence),
+    pending: Number((pending as [number])[0]),
+    // The empty field stands for nobody.
+    parked: Math.max(0, parked - 1),
+    damage: record['damage'],
+  }
+}

@@ -1,0 +1,92 @@
+import { randomBytes } from 'node:crypto'
+import type { Collection } from '../collection/collection.ts'
+import { createHasher } from '../change/content-hash.ts'
+import { HeadwaterError } from '../errors/headwater-error.ts'
+import { Connection } from '../redis/connection.ts'
+import { attemptMsDefault } from '../redis/persist.ts'
+import { clientFactory, type RedisTarget } from '../redis/target.ts'
+import type { Durability } from './durability.ts'
+import { durabilities } from './durability.ts'
+import { Log } from './log.ts'
+import { openNamespace, partitionsMax } from './metadata.ts'
+
+export interface ConnectOptions {
+  /** Separates logs that share a server: 1 to 64 of letters, digits, "_", "." and "-". */
+  readonly namespace: string
+  /** What this program appends, reads or applies. The namespace may hold more. */
+  readonly collections?: readonly Collection<any, any>[]
+  /** Fixed at creation, checked afterwards. Default 8: more of them spread load, fewer make larger batches. */
+  readonly partitions?: number
+  /** What an acknowledged append survives, unless the append says otherwise. Fixed at creation. Default `memory`. */
+  readonly durability?: Durability
+  /** How many replicas the deployment has, for `replicated` and `all-replicas`. Fixed at creation. Default 0. */
+  readonly replicas?: number
+  /** How long a call goes on trying while Redis is away, in ms. Default 10,000. */
+  readonly deadlineMs?: number
+  /** After which silence a connection counts as dead, in ms. Default 3,000. */
+  readonly attemptMs?: number
+  /** How long an idempotency key is remembered, at least, in ms. Default 24 hours. */
+  readonly idempotencyWindowMs?: number
+}
+
+const hourMs = 3_600_000
+
+/**
+ * Opens a log, and creates it where it does not exist.
+ *
+ * @throws HeadwaterError OPTION_INVALID, NAMESPACE_MISMATCH, REDIS_UNAVAILABLE, REDIS_REFUSED, LOG_DAMAGED
+ */
+export async function connect(target: RedisTarget, options: ConnectOptions): Promise<Log> {
+  const { namespace, collections = [], deadlineMs = 10_000, attemptMs = attemptMsDefault } = options
+  checkOptions(options)
+  const createClient = clientFactory(target)
+  const openConnection = (purpose: string): Connection => new Connection(() => createClient(`headwater:${namespace}:${purpose}`))
+  const connection = openConnection('commands')
+  try {
+    const { metadata, keys } = await openNamespace(connection, namespace, options, collections, deadlineMs)
+    return new Log({
+      namespace,
+      metadata,
+      keys,
+      collections: new Map(collections.map((collection) => [collection.name, collection])),
+      hasher: await createHasher(metadata.seed),
+      connection,
+      openConnection,
+      producer: randomBytes(9).toString('base64url'),
+      deadlineMs,
+      attemptMs,
+      resultsWindowMs: options.idempotencyWindowMs ?? 24 * hourMs,
+    })
+  } catch (error) {
+    connection.close()
+    throw error
+  }
+}
+
+function checkOptions(options: ConnectOptions): void {
+  const { namespace, collections = [], durability } = options ?? {}
+  const invalid = (what: string): never => {
+    throw new HeadwaterError('OPTION_INVALID', what)
+  }
+  if (typeof namespace !== 'string' || !/^[a-zA-Z0-9_.-]{1,64}$/.test(namespace)) {
+    invalid(`namespace ${JSON.stringify(namespace)} must be 1 to 64 of letters, digits, "_", "." and "-".`)
+  }
+  const integer = (name: 'partitions' | 'replicas' | 'deadlineMs' | 'attemptMs' | 'idempotencyWindowMs', min: number, max: number): void => {
+    const value = options[name]
+    if (value === undefined || (Number.isInteger(value) && value >= min && value <= max)) return
+    invalid(`${name} ${String(value)} must be an integer from ${min} to ${max}.`)
+  }
+  integer('partitions', 1, partitionsMax)
+  integer('replicas', 0, 100)
+  integer('deadlineMs', 1, hourMs)
+  integer('attemptMs', 10, hourMs)
+  integer('idempotencyWindowMs', 1_000, 90 * 24 * hourMs)
+  if (durability !== undefined && !durabilities.includes(durability)) {
+    invalid(`durability ${JSON.stringify(durability)} must be one of ${durabilities.join(', ')}.`)
+  }
+  const names = new Set<string>()
+  for (const { name } of collections) {
+    if (names.has(name)) invalid(`collections holds ${JSON.stringify(name)} twice.`)
+    names.add(name)
+  }
+}

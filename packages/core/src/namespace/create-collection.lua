@@ -1,0 +1,8 @@
+-- Creates the state and digest of a collection in one partition.
+--   KEYS[1] header  KEYS[2] digest  KEYS[3…] state buckets
+-- Returns 'created', or 'missing' when the partition has no header.
+if redis.call('EXISTS', KEYS[1]) == 0 then return 'missing' end
+-- The empty field stands for nobody: entity keys are never empty.
+for i = 3, #KEYS do redis.call('HSETNX', KEYS[i], '', '') end
+redis.call('BITFIELD', KEYS[2], 'INCRBY', 'i64', '#' .. (2 * (#KEYS - 2) - 1), 0)
+return 'created'

@@ -1,0 +1,161 @@
+import { Appender, type AppendOptions } from '../append/appender.ts'
+import type { AppendResult } from '../append/append-result.ts'
+import type { ChangeRequest } from '../append/change-request.ts'
+import type { Router } from '../append/prepare.ts'
+import type { BatchContext } from '../change/batch.ts'
+import type { Change } from '../change/change.ts'
+import type { Hasher } from '../change/content-hash.ts'
+import type { Position } from '../change/position.ts'
+import type { Collection } from '../collection/collection.ts'
+import { HeadwaterError } from '../errors/headwater-error.ts'
+import { checkGroupName } from '../group/group-name.ts'
+import { groupNames, groupStatus, type PartitionStatus } from '../group/group-status.ts'
+import { AppliedWatch, type AppliedAnswer, type WhenAppliedOptions } from '../group/when-applied.ts'
+import { readPartition, type ReadOptions } from '../log/read.ts'
+import type { Connection } from '../redis/connection.ts'
+import { StateReader, type Entity } from '../state/state-reader.ts'
+import type { NamespaceKeys } from './keys.ts'
+import type { NamespaceMetadata } from './metadata.ts'
+
+/** What the parts of Headwater that work on a log share. Not public: reached through `logParts`. */
+export interface LogParts {
+  readonly namespace: string
+  readonly metadata: NamespaceMetadata
+  readonly keys: NamespaceKeys
+  readonly collections: ReadonlyMap<string, Collection<any, any>>
+  readonly hasher: Hasher
+  /** For commands that answer at once. */
+  readonly connection: Connection
+  /** For what blocks, or must not stand behind other commands. Whoever opens one closes it. */
+  openConnection(purpose: string): Connection
+  readonly producer: string
+  readonly deadlineMs: number
+  readonly attemptMs: number
+  readonly resultsWindowMs: number
+}
+
+const partsOf = new WeakMap<Log, LogParts>()
+
+export function logParts(log: Log): LogParts {
+  const parts = partsOf.get(log)
+  if (!parts) throw new HeadwaterError('OPTION_INVALID', 'This needs a log, as connect() gives it.')
+  return parts
+}
+
+/** An open log: append to it, read from it, wait for its groups. Made by `connect`. */
+export class Log implements AsyncDisposable {
+  readonly namespace: string
+  readonly #parts: LogParts
+  readonly #context: BatchContext
+  readonly #state: StateReader
+  readonly #appender: Appender
+  readonly #applied: AppliedWatch
+  #closed: Promise<void> | undefined
+
+  constructor(parts: LogParts) {
+    const { metadata, hasher, keys, namespace, connection, deadlineMs, collections } = parts
+    partsOf.set(this, parts)
+    this.namespace = namespace
+    this.#parts = parts
+    const router: Router = { hasher, partitions: metadata.partitions, buckets: metadata.buckets }
+    this.#context = { hasher, buckets: metadata.buckets }
+    this.#state = new StateReader(connection, keys, router, deadlineMs)
+    this.#appender = new Appender({
+      ...parts,
+      router,
+      state: this.#state,
+      durability: metadata.durability,
+      replicas: metadata.replicas,
+      checkCollection: (collection) => this.#checkCollection(collection),
+    })
+    this.#applied = new AppliedWatch({ namespace, connection, keys, context: this.#context, router, collections, deadlineMs })
+  }
+
+  get partitions(): number {
+    return this.#parts.metadata.partitions
+  }
+
+  /**
+   * Appends one change, or a list that enters as a whole or not at all. Resolves when the change is in the log under the
+   * durability asked for. Appends that are in flight together share batches, so do not await them one by one.
+   *
+   * @throws VersionConflictError when a key is not at its expected version
+   * @throws HeadwaterError KEY_INVALID, VALUE_INVALID, VALUE_TOO_LARGE, PARTITIONS_DIFFER before anything is sent;
+   * REDIS_FULL, REDIS_UNAVAILABLE when nothing was stored; OUTCOME_UNKNOWN, DURABILITY_NOT_REACHED when it may have been
+   */
+  append(change: ChangeRequest, options?: AppendOptions): Promise<AppendResult>
+  append(changes: readonly ChangeRequest[], options?: AppendOptions): Promise<AppendResult[]>
+  append(changes: ChangeRequest | readonly ChangeRequest[], options: AppendOptions = {}): Promise<AppendResult | AppendResult[]> {
+    if (this.#closed) return Promise.reject(this.#closedError('append'))
+    return this.#appender.append(changes as ChangeRequest, options)
+  }
+
+  /** The latest value of a key as the log has it, or undefined when the key is absent. */
+  async get<T>(collection: Collection<T, any>, key: string): Promise<Entity<T> | undefined> {
+    const [entity] = await this.getMany(collection, [key])
+    return entity
+  }
+
+  /** The latest values of keys, in their order; undefined for each that is absent. Not one moment for all of them. */
+  async getMany<T>(collection: Collection<T, any>, keys: readonly string[]): Promise<(Entity<T> | undefined)[]> {
+    if (this.#closed) throw this.#closedError('get')
+    this.#checkCollection(collection)
+    return await this.#state.entities(collection, keys)
+  }
+
+  /** The changes of one partition, in order, after `from` and up to the present end of the log. */
+  read(partition: number, from: 'beginning' | Position = 'beginning', options?: ReadOptions): AsyncIterable<Change> {
+    if (this.#closed) throw this.#closedError('read')
+    const { keys, connection, deadlineMs } = this.#parts
+    const of = keys.partitions[partition]
+    if (!of) throw new HeadwaterError('OPTION_INVALID', `Partition ${String(partition)} does not exist; this log has 0 to ${this.partitions - 1}.`)
+    return readPartition({ connection, keys: of, partition, context: this.#context, deadlineMs }, this.namespace, from, options)
+  }
+
+  /**
+   * Waits until a group is done with the change at this position, and says what became of it. Works from any process.
+   *
+   * @throws HeadwaterError WAIT_TIMEOUT with the group's lag, GROUP_UNKNOWN
+   */
+  async whenApplied(position: Position, options: WhenAppliedOptions): Promise<AppliedAnswer> {
+    if (this.#closed) throw this.#closedError('whenApplied')
+    checkGroupName(options?.group)
+    return await this.#applied.wait(position, options)
+  }
+
+  /** How far every registered group is, partition by partition. */
+  async groups(): Promise<PartitionStatus[]> {
+    if (this.#closed) throw this.#closedError('groups')
+    const { connection, keys, deadlineMs } = this.#parts
+    const names = await groupNames(connection, keys, deadlineMs)
+    return (await Promise.all(names.map((group) => groupStatus(connection, keys, group, deadlineMs)))).flat()
+  }
+
+  /** Waits for appends in flight, then closes the connections. Safe to call twice. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #close(): Promise<void> {
+    await this.#appender.idle()
+    this.#applied.close()
+    this.#appender.close()
+    this.#parts.connection.close()
+  }
+
+  #checkCollection(collection: Collection<any, any>): void {
+    const known = this.#parts.collections.get(collection?.name)
+    if (known === collection) return
+    const why = known ? 'is another definition than the one given to connect()' : 'was not given to connect()'
+    throw new HeadwaterError('COLLECTION_UNKNOWN', `Collection ${JSON.stringify(collection?.name)} ${why}.`)
+  }
+
+  #closedError(what: string): HeadwaterError {
+    return new HeadwaterError('CLOSED', `${what} was called after the log was closed.`)
+  }
+}

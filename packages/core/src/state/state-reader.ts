@@ -1,0 +1,77 @@
+import { formatPosition, type Position } from '../change/position.ts'
+import { formatVersion, type Version } from '../change/version.ts'
+import { checkKey, escapeKey } from '../change/key.ts'
+import type { Collection } from '../collection/collection.ts'
+import { HeadwaterError } from '../errors/headwater-error.ts'
+import { locate, type Router } from '../append/prepare.ts'
+import type { NamespaceKeys } from '../namespace/keys.ts'
+import type { Connection } from '../redis/connection.ts'
+import { persist } from '../redis/persist.ts'
+import { decodeStateRecord, type StateRecord } from './state-record.ts'
+
+/** The latest state of a key, as the log keeps it beside itself. */
+export interface Entity<T> {
+  readonly key: string
+  readonly value: T
+  /** Pass it as `expected` to change exactly what was read. */
+  readonly version: Version
+  readonly position: Position
+}
+
+/** Reads the state that is kept beside the log. */
+export class StateReader {
+  readonly #connection: Connection
+  readonly #keys: NamespaceKeys
+  readonly #router: Router
+  readonly #deadlineMs: number
+
+  constructor(connection: Connection, keys: NamespaceKeys, router: Router, deadlineMs: number) {
+    this.#connection = connection
+    this.#keys = keys
+    this.#router = router
+    this.#deadlineMs = deadlineMs
+  }
+
+  /** The live entities of these keys, in their order; undefined for a key that is absent or deleted. */
+  async entities<T>(collection: Collection<T, any>, keys: readonly string[]): Promise<(Entity<T> | undefined)[]> {
+    if (collection.state !== 'values') {
+      throw new HeadwaterError('STATE_REQUIRED', `${collection.name} is defined with state "versions", so the log keeps no values to read.`)
+    }
+    const records = await this.records(collection, keys)
+    return records.map((record, index) => {
+      if (!record || record.deleted) return undefined
+      const { partition } = locate(this.#router, collection, keys[index]!)
+      return {
+        key: keys[index]!,
+        value: JSON.parse(record.payload) as T,
+        version: formatVersion(record.version, record.stamp.epoch),
+        position: formatPosition(partition, record.stamp),
+      }
+    })
+  }
+
+  /** What is kept of these keys, deleted ones included. */
+  async records(collection: Collection<any, any>, keys: readonly string[]): Promise<(StateRecord | undefined)[]> {
+    const buckets = new Map<string, { fields: string[]; indexes: number[] }>()
+    for (const [index, key] of keys.entries()) {
+      checkKey(collection.name, key)
+      const { partition, bucket } = locate(this.#router, collection, key)
+      const hash = this.#keys.partitions[partition]!.state(collection.name, bucket)
+      let of = buckets.get(hash)
+      if (!of) buckets.set(hash, (of = { fields: [], indexes: [] }))
+      of.fields.push(escapeKey(key))
+      of.indexes.push(index)
+    }
+    const records = new Array<StateRecord | undefined>(keys.length)
+    const options = { doing: `reading the state of ${collection.name}`, deadlineMs: this.#deadlineMs }
+    await Promise.all(
+      [...buckets].map(async ([hash, { fields, indexes }]) => {
+        const replies = await persist(this.#connection, options, (client) => client.hmgetBuffer(hash, ...fields))
+        for (const [at, bytes] of replies.entries()) {
+          if (bytes) records[indexes[at]!] = decodeStateRecord(bytes)
+        }
+      }),
+    )
+    return records
+  }
+}
