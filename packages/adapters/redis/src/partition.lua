@@ -10,15 +10,11 @@ local function is_newer(text, than)
   return epoch > than_epoch or (epoch == than_epoch and tonumber(number) > tonumber(than_number))
 end
 
-local function branch_of(position)
-  return string.match(position, '^%d+ %d+ (.*)$')
-end
-
--- An older position of the same branch is a call that comes late: it says less than what is stored.
+-- An older position is that of a call that comes late: it says less than what is stored.
 local function store_position(progress_key, partition, position)
   local field = 'position ' .. partition
   local held = redis.call('HGET', progress_key, field)
-  if held and branch_of(held) == branch_of(position) and not is_newer(position, held) then return end
+  if held and not is_newer(position, held) then return end
   -- A full Redis refuses HSET, but not after a write that it cannot refuse; and deletes have to get in to make room.
   redis.call('HDEL', progress_key, field)
   redis.call('HSET', progress_key, field, position)
