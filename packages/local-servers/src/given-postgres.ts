@@ -1,14 +1,17 @@
 import { randomUUID } from 'node:crypto'
+import { keeperLink } from './keeper-link.ts'
 import { LocalServerError } from './local-server-error.ts'
 import type { PostgresServer } from './postgres.ts'
 
 /** Works on a server that is not ours, in a schema of our own. */
 export async function useGivenPostgres(givenUrl: string): Promise<PostgresServer> {
   const schema = `local_${randomUUID().replaceAll('-', '')}`
+  const keeper = await keeperLink()
+  keeper.borrow({ what: 'postgres schema', url: givenUrl, name: schema })
   await execute(givenUrl, `CREATE SCHEMA ${schema}`)
   const url = withSearchPath(givenUrl, schema)
   let stopped: Promise<void> | undefined
-  const stop = () => (stopped ??= dropSchema(givenUrl, schema))
+  const stop = () => (stopped ??= dropSchema(givenUrl, schema).then(() => keeper.giveBack(schema)))
   return {
     own: false,
     connection: { connectionString: url },

@@ -1,15 +1,20 @@
 import { randomUUID } from 'node:crypto'
-import { Redis, type RedisOptions } from 'ioredis'
+import type { RedisOptions } from 'ioredis'
+import { keeperLink } from './keeper-link.ts'
 import { LocalServerError } from './local-server-error.ts'
 import type { RedisServer } from './redis.ts'
+import { withRedis } from './with-redis.ts'
 
 const SCAN_COUNT = 1_000
 
 /** Works on a server that is not ours, in keys whose names hold a prefix that nobody else has. */
-export function useGivenRedis(url: string): RedisServer {
+export async function useGivenRedis(url: string): Promise<RedisServer> {
   const namespacePrefix = `local-${randomUUID()}-`
+  const keeper = await keeperLink()
+  keeper.borrow({ what: 'redis keys', url, name: namespacePrefix })
   let stopped: Promise<void> | undefined
-  const stop = () => (stopped ??= deleteKeys(url, namespacePrefix))
+  const stop = () =>
+    (stopped ??= deleteKeys(url, namespacePrefix).then(() => keeper.giveBack(namespacePrefix)))
   return {
     own: false,
     url,
@@ -26,15 +31,12 @@ export function useGivenRedis(url: string): RedisServer {
 
 /** Deletes every key whose name holds `part`, wherever an application put it into the name. */
 export async function deleteKeys(url: string, part: string): Promise<void> {
-  const client = new Redis(redisOptions(url))
-  try {
+  await withRedis(redisOptions(url), async (client) => {
     const scan: AsyncIterable<string[]> = client.scanStream({ match: `*${part}*`, count: SCAN_COUNT })
     for await (const keys of scan) {
       if (keys.length > 0) await client.unlink(keys)
     }
-  } finally {
-    client.disconnect()
-  }
+  })
 }
 
 function redisOptions(text: string): RedisOptions {

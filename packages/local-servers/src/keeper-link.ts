@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import type { KeeperEvent, KeeperRequest, RunRequest } from './keeper-protocol.ts'
+import type { BorrowRequest, KeeperEvent, KeeperRequest, RunRequest } from './keeper-protocol.ts'
 import { LocalServerError } from './local-server-error.ts'
 import { removeRemains } from './remains.ts'
 
@@ -112,6 +112,16 @@ export class KeeperLink {
         this.#send({ type: 'run', id, ...request })
       }),
     )
+  }
+
+  /** Has something on a server that is not ours deleted at the end, whatever ends us. */
+  borrow(request: Omit<BorrowRequest, 'type'>): void {
+    this.#send({ type: 'borrow', ...request })
+  }
+
+  /** Tells that it is deleted. */
+  giveBack(name: string): void {
+    this.#send({ type: 'give back', name })
   }
 
   #send(request: KeeperRequest): void {

@@ -17,7 +17,22 @@ export interface SignalRequest {
   readonly signal: NodeJS.Signals
 }
 
-export type KeeperRequest = RunRequest | SignalRequest
+/** Names what we make on a server that is not ours, to be deleted when the keeper ends. */
+export interface BorrowRequest {
+  readonly type: 'borrow'
+  /** Keys whose names hold `name`, or the schema of that name. */
+  readonly what: 'redis keys' | 'postgres schema'
+  readonly url: string
+  readonly name: string
+}
+
+/** Says that it is deleted already. */
+export interface GiveBackRequest {
+  readonly type: 'give back'
+  readonly name: string
+}
+
+export type KeeperRequest = RunRequest | SignalRequest | BorrowRequest | GiveBackRequest
 
 export type KeeperEvent =
   | { readonly type: 'ready'; readonly folder: string }

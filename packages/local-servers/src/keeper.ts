@@ -15,7 +15,7 @@ import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { KeeperEvent, KeeperRequest, RunRequest } from './keeper-protocol.ts'
+import type { BorrowRequest, KeeperEvent, KeeperRequest, RunRequest } from './keeper-protocol.ts'
 import { PROCESS_FILE, processIdentity, removeRemains } from './remains.ts'
 
 const PREFIX = 'headwater-servers-'
@@ -27,6 +27,7 @@ const STARTING_MS = 60_000
 
 const parentFolder = process.argv[2] ?? '/tmp'
 const children = new Map<number, { readonly process: ChildProcess; readonly endSignal: NodeJS.Signals }>()
+const borrowed = new Map<string, BorrowRequest>()
 let ending = false
 
 const ownFolder = mkdtempSync(join(parentFolder, PREFIX))
@@ -49,9 +50,19 @@ function send(event: KeeperEvent): void {
 
 function handle(request: KeeperRequest): void {
   if (ending) return
-  if (request.type === 'run') run(request)
-  // Through the ChildProcess, which knows whether its process was reaped: no stranger with the same id is hit.
-  else children.get(request.pid)?.process.kill(request.signal)
+  switch (request.type) {
+    case 'run':
+      return run(request)
+    case 'signal':
+      // Through the ChildProcess, which knows whether its process was reaped: no stranger with the same id is hit.
+      children.get(request.pid)?.process.kill(request.signal)
+      return
+    case 'borrow':
+      borrowed.set(request.name, request)
+      return
+    case 'give back':
+      borrowed.delete(request.name)
+  }
 }
 
 function run({ id, folder, argv: [program, ...args], env, endSignal }: RunRequest): void {
@@ -86,9 +97,16 @@ async function end(): Promise<void> {
     child.kill('SIGCONT')
     return exited
   })
-  await Promise.race([Promise.all(ended), delay(END_GRACE_MS)])
+  const givenBack = [...borrowed.values()].map(giveBack)
+  await Promise.race([Promise.allSettled([...ended, ...givenBack]), delay(END_GRACE_MS)])
   await removeRemains(ownFolder)
   process.exit(0)
+}
+
+async function giveBack({ what, url, name }: BorrowRequest): Promise<void> {
+  // Loaded only here: few starters work on a server that is not theirs, and the clients take long to load.
+  if (what === 'redis keys') await (await import('./given-redis.ts')).deleteKeys(url, name)
+  else await (await import('./given-postgres.ts')).dropSchema(url, name)
 }
 
 async function removeFoldersOfDeadKeepers(): Promise<void> {

@@ -4,6 +4,8 @@ export type LocalServerErrorCode =
   | 'BINARY_NOT_FOUND'
   /** The program ended, or did not answer in time, while it started. The message ends with its log. */
   | 'DID_NOT_START'
+  /** Several servers did not come to agree in time. */
+  | 'NOT_REACHED'
   /** A signal or a restart was asked of the server behind `REDIS_URL` or `DATABASE_URL`, which is not ours. */
   | 'NOT_OURS'
   /** The server was used after `stop()`. */

@@ -141,7 +141,7 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   /** Refuses new connections until `accept`. */
-  async refuse(): Promise<void> {
+  refuse(): void {
     if (!this.#server.listening) return
     // Stops listening at once; only its callback waits for connections to end.
     this.#server.close()
