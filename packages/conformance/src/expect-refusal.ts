@@ -3,8 +3,9 @@ import { isHeadwaterError, type ErrorCode } from '@headwater/core'
 
 /** Demands that a call is refused with this code. */
 export async function expectRefusal(code: ErrorCode, call: Promise<unknown>): Promise<void> {
-  await assert.rejects(call, (error) => {
-    assert.ok(isHeadwaterError(error, code), `expected ${code}, got ${String(error)}`)
+  const isRefusal = (error: unknown) => {
+    assert.ok(isHeadwaterError(error, code), `refused with ${String(error)} instead of ${code}`)
     return true
-  })
+  }
+  await assert.rejects(call, isRefusal, `not refused with ${code}`)
 }

@@ -193,13 +193,12 @@ export async function apply(
 }
 
 export function expectOutcomes(outcomes: readonly Outcome[], kinds: readonly Outcome['kind'][]): void {
-  const [surprise] = outcomes.filter(({ kind }, index) => kind !== kinds[index])
-  const reason = surprise && 'error' in surprise ? `: ${surprise.error.message}` : ''
-  assert.deepEqual(
-    outcomes.map(({ kind }) => kind),
-    kinds,
-    `the outcomes are ${outcomes.map(({ kind }) => kind).join()} instead of ${kinds.join()}${reason}`,
-  )
+  assert.equal(outcomes.length, kinds.length, 'there is not one outcome a change')
+  for (const [index, outcome] of outcomes.entries()) {
+    const reason = 'error' in outcome ? `: ${outcome.error.message}` : ''
+    const place = `change ${index + 1} of ${kinds.length}`
+    assert.equal(outcome.kind, kinds[index], `${place}: ${outcome.kind} instead of ${kinds[index]}${reason}`)
+  }
 }
 
 function rowsByKey(rows: readonly SinkRow[]): Map<string, SinkRow> {

@@ -79,22 +79,18 @@ export const capabilityClaims: readonly SinkClaim[] = [
     claim: 'takes as many calls at a time as it declares, of several partitions side by side',
     run: (harness) =>
       Trial.run(harness, books, async (trial) => {
-        const calls: Promise<void>[] = []
-        for (const partition of [0, 1, 2]) {
+        const opened = await Promise.all([0, 1, 2].map(async (partition) => trial.open({ partition })))
+        const rounds = Array.from(
+          { length: 2 * Math.min(trial.sink.capabilities.concurrency, 16) },
+          (_, round) => round,
+        )
+        const calls = opened.flatMap((sinkPartition, partition) => {
           const log = changeBuilder({ collection: books, partition })
-          const opened = await trial.open({ partition })
-          for (let call = 0; call < 2 * Math.min(trial.sink.capabilities.concurrency, 16); call++) {
-            const keys = [1, 2, 3].map((index) => `book-${partition}-${call}-${index}`)
-            const position = { epoch: 1, sequence: call + 1, branch: 'a' }
-            calls.push(
-              trial.deliver(
-                opened,
-                keys.map((key) => log.put(aBook(key))),
-                position,
-              ),
-            )
-          }
-        }
+          return rounds.map((round) => {
+            const batch = [1, 2, 3].map((index) => log.put(aBook(`book-${partition}-${round}-${index}`)))
+            return trial.deliver(sinkPartition, batch, { epoch: 1, sequence: round + 1, branch: 'a' })
+          })
+        })
         await Promise.all(calls)
         await trial.expectModel()
       }),

@@ -107,7 +107,10 @@ export const newestWinsClaims: readonly SinkClaim[] = [
       Trial.run(harness, books, async (trial) => {
         const log = changeBuilder({ collection: books })
         const partition = await trial.open()
-        const ends = [log.put(aBook('novel'), { sequence: 1, hash: 1n }), log.delete('poems', { sequence: 2 })]
+        const ends = [
+          log.put(aBook('novel'), { sequence: 1, hash: 1n }),
+          log.delete('poems', { sequence: 2 }),
+        ]
         await trial.deliver(partition, ends)
         const [epochMax, sequenceMax] = [2 ** 32 - 1, 2 ** 48 - 1]
         const rising = [

@@ -33,13 +33,14 @@ export const positionClaims: readonly SinkClaim[] = [
       }),
   },
   {
-    claim: 'never moves the position back, since calls may overtake each other',
+    claim: 'never moves the position back to an older stamp, since calls may overtake each other',
     run: (harness) =>
       Trial.run(harness, books, async (trial) => {
         const log = changeBuilder({ collection: books })
         const partition = await trial.open()
         await partition.advance(at(10))
         await partition.advance(at(9))
+        await partition.advance({ ...at(9), branch: 'def456' })
         await trial.deliver(partition, [log.put(aBook('atlas'))], at(2))
         const successor = await trial.open()
         assert.deepEqual(successor.position, at(10))
