@@ -60,7 +60,8 @@ function harness(value: ValueLayout): SinkHarness {
 async function dump(client: Redis, prefix: string, value: ValueLayout): Promise<Map<string, unknown>> {
   const shown = new Map<string, unknown>()
   for (const key of await client.keys(`${prefix}*`)) {
-    const content = value === 'json' ? JSON.parse((await client.get(key)) ?? '') : await readHash(client, key)
+    const content: unknown =
+      value === 'json' ? JSON.parse((await client.get(key)) ?? '') : await readHash(client, key)
     shown.set(key.slice(prefix.length), content)
   }
   return shown

@@ -1,8 +1,8 @@
 // Generated from read.lua by `pnpm generate`: do not edit.
-export const source: string = `-- Reads rows together with their values, so that no write comes between the two.
+export const source: string = `-- Reads rows together with their values, so that no write comes between the two. (With row.lua.)
 --   KEYS[1] rows   KEYS[2 …] data keys
 --   ARGV[1] type of data keys: 'string' or 'hash'
--- Returns for each data key {record, parts …}: the string, or fields and contents; no parts where there is nothing
+-- Returns for each data key {row, parts …}: the string, or fields and contents; no parts where there is nothing
 -- or something of another type. {} where there is no record.
 local rows_key, data_type = KEYS[1], ARGV[1]
 
@@ -19,7 +19,7 @@ for index = 2, #KEYS do
   local entry = {}
   if record then
     entry = parts_of(KEYS[index])
-    table.insert(entry, 1, record)
+    table.insert(entry, 1, row_text(record))
   end
   reply[#reply + 1] = entry
 end

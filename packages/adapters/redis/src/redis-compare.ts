@@ -4,12 +4,13 @@ import { fromHashFields } from './hash-fields.ts'
 import { source as listSource } from './list.lua.ts'
 import { source as readSource } from './read.lua.ts'
 import { dataType, runScript, type RedisTarget, type ValueLayout } from './redis-target.ts'
-import { bytesReply, listReply } from './reply.ts'
-import { parseRowRecord } from './row-record.ts'
+import { listReply, textReply } from './reply.ts'
+import { source as rowSource } from './row.lua.ts'
+import { parseRow } from './row-record.ts'
 import { script } from './script.ts'
 
-const listScript = script(listSource)
-const readScript = script(readSource)
+const listScript = script(rowSource, listSource)
+const readScript = script(rowSource, readSource)
 
 /** About how many rows one call lists. */
 const rowsPerPage = 500
@@ -49,9 +50,9 @@ interface Page {
 
 async function readPage(target: RedisTarget, rowsKey: string, cursor: string): Promise<Page> {
   const input = { keys: [rowsKey], args: [cursor, String(rowsPerPage)] }
-  const [next, ...records] = bytesReply(await runScript(target, listScript, input))
-  const rows = records.map(parseRowRecord).filter((row) => row !== undefined)
-  return { rowsKey, cursor: String(next), rows }
+  const [next = '0', ...records] = textReply(await runScript(target, listScript, input))
+  const rows = records.map(parseRow).filter((row) => row !== undefined)
+  return { rowsKey, cursor: next, rows }
 }
 
 /**
@@ -104,17 +105,17 @@ async function readPlace(
   dataKeys: readonly string[],
 ): Promise<SinkValue[]> {
   const input = { keys: [rowsKey, ...dataKeys], args: [dataType(target.layout)] }
-  const entries = listReply(await runScript(target, readScript, input)).map(bytesReply)
+  const entries = listReply(await runScript(target, readScript, input)).map(textReply)
   return entries.flatMap(([record, ...parts]) => {
-    const row = record && parseRowRecord(record)
+    const row = record === undefined ? undefined : parseRow(record)
     return row ? [{ ...row, value: parseValue(target.layout, parts) }] : []
   })
 }
 
-function parseValue(layout: ValueLayout, parts: readonly Buffer[]): unknown {
-  const [first, ...more] = parts.map(String)
+function parseValue(layout: ValueLayout, parts: readonly string[]): unknown {
+  const [first] = parts
   if (first === undefined) return undefined
-  if (layout === 'hash') return fromHashFields([first, ...more])
+  if (layout === 'hash') return fromHashFields(parts)
   try {
     return JSON.parse(first)
   } catch {

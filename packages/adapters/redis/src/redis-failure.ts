@@ -1,7 +1,11 @@
 import { HeadwaterError } from '@headwater/core'
 
-/** Refusals that waiting does not mend: permissions, and bookkeeping keys that are no bookkeeping of ours. */
-const lasting = /^(?:NOPERM|NOAUTH|WRONGPASS|WRONGTYPE|CROSSSLOT)\b/
+/**
+ * Refusals that waiting does not mend: permissions (which scripts of some versions report without a code), and
+ * bookkeeping keys that are no bookkeeping of ours.
+ */
+const lasting =
+  /^(?:NOPERM|NOAUTH|WRONGPASS|WRONGTYPE|CROSSSLOT)\b|^ERR The user executing the script|ACL failure in script/
 
 /**
  * What a failed script means: the target is misconfigured, or cannot take anything right now. Nothing that concerns a

@@ -73,7 +73,7 @@ export function redisSink<T>(options: RedisSinkOptions<T>): Sink<T> {
 }
 
 function checkOptions(client: RedisClient, layout: string, prefix: string): void {
-  if (typeof client?.callBuffer !== 'function')
+  if (typeof client?.evalsha !== 'function')
     invalid('client must be a Redis or a Cluster of ioredis 5.11 or later.')
   if (client.options.keyPrefix) {
     const prefixed = JSON.stringify(client.options.keyPrefix)

@@ -13,7 +13,7 @@ import type { Change, SinkRow } from '@headwater/core'
  * | 1 | 1 live, 0 tombstone |
  * | rest | the entity's key |
  *
- * The entity's key tells when two entities are given the same data key. `apply.lua` knows this layout too.
+ * The entity's key tells when two entities are given the same data key. `apply.lua` and `row.lua` know this layout too.
  */
 const offset = { epoch: 0, sequence: 4, hash: 10, partition: 18, bucket: 20, live: 22, key: 23 } as const
 
@@ -29,13 +29,19 @@ export function rowRecord({ key, kind, stamp, hash, partition, bucket }: Change)
   return record
 }
 
-/** The row that a record tells of, or undefined when nobody but a stranger can have written it. */
-export function parseRowRecord(record: Buffer): SinkRow | undefined {
-  if (record.length < offset.key) return undefined
+/**
+ * The row that a script made text of, as `row.lua` does: replies are texts, for which a client needs no special call.
+ * Undefined for a record that only a stranger can have written.
+ */
+export function parseRow(text: string): SinkRow | undefined {
+  const [, epoch, sequence, high = '', low = '', live, key] = rowPattern.exec(text) ?? []
+  if (key === undefined) return undefined
   return {
-    key: record.toString('utf8', offset.key),
-    deleted: record.readUInt8(offset.live) === 0,
-    stamp: { epoch: record.readUInt32BE(offset.epoch), sequence: record.readUIntBE(offset.sequence, 6) },
-    hash: record.readBigUInt64BE(offset.hash),
+    key,
+    deleted: live === '0',
+    stamp: { epoch: Number(epoch), sequence: Number(sequence) },
+    hash: (BigInt(high) << 32n) + BigInt(low),
   }
 }
+
+const rowPattern = /^(\d+) (\d+) (\d+) (\d+) ([01]) (.*)$/s

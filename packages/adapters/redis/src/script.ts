@@ -20,12 +20,12 @@ export function script(...parts: readonly string[]): Script {
   return {
     async run(client, { keys, args }) {
       // One list, not many arguments: a batch of wide hashes has more of them than a call can take.
-      const input = [keys.length, ...keys, ...args]
+      const input = [...keys, ...args]
       try {
-        return await client.callBuffer('evalsha', [digest, ...input])
+        return await client.evalsha(digest, keys.length, input)
       } catch (error) {
         if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
-        return client.callBuffer('eval', [source, ...input])
+        return client.eval(source, keys.length, input)
       }
     },
   }

@@ -1,0 +1,96 @@
+import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
+import { Redis } from 'ioredis'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { apply, replica, words } from './replica.ts'
+
+let server: OwnRedisServer
+let client: Redis
+
+beforeAll(async () => {
+  server = await startRedis({ own: true })
+  client = new Redis(server.options)
+})
+
+afterEach(async () => {
+  await client.config('SET', 'maxmemory', '0')
+})
+
+afterAll(async () => {
+  client.disconnect()
+  await server.stop()
+})
+
+describe.each(['json', 'hash'] as const)('a Redis at its memory limit (%s)', (value) => {
+  it('refuses puts for now, leaves nothing half-applied, and takes them when there is room', async () => {
+    const { sink, log, open, dataKey } = replica(client, { value })
+    const partition = await open()
+    await apply(partition, [log.put({ id: 'old', content: 1 })], { epoch: 1, sequence: 1, branch: 'a' })
+    const batch = [log.put({ id: 'old', content: 2 }), log.put({ id: 'new', content: 2 })]
+    await client.config('SET', 'maxmemory', '1')
+
+    const refused = apply(partition, batch, { epoch: 1, sequence: 3, branch: 'a' })
+    await expect(refused).rejects.toMatchObject({ code: 'SINK_UNAVAILABLE', retryable: true })
+    expect(await sink.read?.(['old', 'new'])).toMatchObject([{ value: { id: 'old', content: 1 } }, undefined])
+    expect(await client.exists(dataKey('new'))).toBe(0)
+
+    await client.config('SET', 'maxmemory', '0')
+    expect((await open()).position).toEqual({ epoch: 1, sequence: 1, branch: 'a' })
+    expect(words(await apply(await open(), batch))).toEqual(['applied', 'applied'])
+  })
+
+  it('takes the deletes of a batch, so that it can be emptied, also by a worker that has just started', async () => {
+    const { sink, log, open, dataKey } = replica(client, { value })
+    const ids = ['a', 'b', 'c']
+    await apply(
+      await open(),
+      ids.map((id) => log.put({ id, content: id })),
+    )
+    await client.config('SET', 'maxmemory', '1')
+
+    const partition = await open()
+    const outcomes = await apply(partition, [
+      log.delete('a'),
+      log.put({ id: 'd', content: 'd' }),
+      log.delete('b'),
+    ])
+    expect(words(outcomes)).toEqual(['applied', 'retry SINK_UNAVAILABLE', 'applied'])
+    expect(words(await apply(partition, [log.delete('c')]))).toEqual(['applied'])
+    expect(await client.exists(...[...ids, 'd'].map(dataKey))).toBe(0)
+    const position = { epoch: 1, sequence: 6, branch: 'a' }
+    await partition.advance(position)
+    expect((await open()).position).toEqual(position)
+    expect(await sink.read?.(ids)).toMatchObject(ids.map((key) => ({ key, deleted: true })))
+  })
+})
+
+describe('a server that refuses writes for another reason', () => {
+  it('is unavailable for now: a replica', async () => {
+    const { log, open, dataKey } = replica(client)
+    const partition = await open()
+    await client.replicaof('127.0.0.1', '1')
+    try {
+      await expect(apply(partition, [log.put({ id: 'lamp', content: 1 })])).rejects.toMatchObject({
+        code: 'SINK_UNAVAILABLE',
+      })
+    } finally {
+      await client.replicaof('NO', 'ONE')
+    }
+    expect(await client.exists(dataKey('lamp'))).toBe(0)
+  })
+
+  it('is misconfigured: no permission for what a script uses', async () => {
+    await client.call('ACL', 'SETUSER', 'limited', 'on', '>secret', '~*', '+@all', '-mset')
+    const limited = new Redis({ ...server.options, username: 'limited', password: 'secret' })
+    try {
+      const { sink, log, open } = replica(limited)
+      const partition = await open()
+      const change = log.put({ id: 'lamp', content: 1 })
+      await expect(apply(partition, [change])).rejects.toMatchObject({ code: 'SINK_MISCONFIGURED' })
+      expect(await sink.read?.(['lamp'])).toEqual([undefined])
+      await client.call('ACL', 'SETUSER', 'limited', '+mset')
+      expect(words(await apply(partition, [change]))).toEqual(['applied'])
+    } finally {
+      limited.disconnect()
+    }
+  })
+})
