@@ -1,0 +1,183 @@
+import { HeadwaterError, isHeadwaterError } from '@headwater/core'
+
+/** What a sink calls of a connection pool: the `Pool` of `pg`, or anything else with these members. Never closed by us. */
+export interface PostgresPool {
+  connect(): Promise<PostgresClient>
+  on(event: 'error', listener: (error: Error) => void): unknown
+  listenerCount(event: 'error'): number
+}
+
+/** A connection taken from the pool. */
+export interface PostgresClient {
+  query(query: PostgresQuery): Promise<{ readonly rows: readonly PostgresRow[] }>
+  /** Gives the connection back, or ends it when it is broken. */
+  release(broken?: boolean): void
+  on(event: 'error', listener: (error: Error) => void): unknown
+  off(event: 'error', listener: (error: Error) => void): unknown
+  /** The backend's process; without it a statement that takes too long is left to end by itself. */
+  readonly processID?: number | null
+}
+
+export interface PostgresQuery {
+  /** Prepares the statement once a connection. */
+  readonly name?: string
+  readonly text: string
+  readonly values?: unknown[]
+  readonly types?: { getTypeParser(): (text: string) => string }
+}
+
+/** A row as Postgres wrote it: texts, whatever parsers the application has registered for its own queries. */
+export type PostgresRow = Readonly<Record<string, string | null>>
+
+/** Asks for rows as texts. */
+export const asText: NonNullable<PostgresQuery['types']> = { getTypeParser: () => (text: string) => text }
+
+/** Every statement begins with it, so that whoever looks at `pg_stat_activity` knows whose it is. We look there too. */
+export const signature = '/* headwater */'
+
+export interface CallLimits {
+  /** For the message of the error. */
+  readonly sinkName: string
+  /** How long the whole call may take, in ms, waiting for a connection included. */
+  readonly timeoutMs: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Runs `work` on a connection of the pool, and gives it back whatever happens. When time is up or the signal aborts,
+ * the connection is ended and its backend is told to stop: behind a locked table every attempt would otherwise leave
+ * one more backend waiting, until the server has no connection left.
+ *
+ * @throws HeadwaterError SINK_UNAVAILABLE when time is up or the signal aborts; else what `work` throws
+ */
+export async function withClient<R>(
+  pool: PostgresPool,
+  limits: CallLimits,
+  work: (client: PostgresClient) => Promise<R>,
+): Promise<R> {
+  const end = new CallEnd(limits)
+  try {
+    const client = await connect(pool, end)
+    client.on('error', ignore)
+    let broken = true
+    try {
+      const result = await Promise.race([work(client), end.reached])
+      broken = false
+      return result
+    } catch (error) {
+      // What Postgres answered, and what we made of it, came over a connection that works.
+      broken = end.isReached || !(isServerError(error) || isHeadwaterError(error))
+      throw error
+    } finally {
+      // The pool listens again before ours is gone, as the connection may end in just this moment.
+      client.release(broken)
+      client.off('error', ignore)
+      if (end.isReached && client.processID) void cancelBackend(pool, client.processID).catch(ignore)
+    }
+  } finally {
+    end.dispose()
+  }
+}
+
+/** Runs `work` in one transaction, which sees what others commit between its statements, whatever the default is. */
+export async function inTransaction<R>(client: PostgresClient, work: () => Promise<R>): Promise<R> {
+  await client.query({ text: 'BEGIN ISOLATION LEVEL READ COMMITTED' })
+  try {
+    const result = await work()
+    await client.query({ text: 'COMMIT' })
+    return result
+  } catch (error) {
+    // Where the rollback fails too, the connection is gone, and the transaction with it.
+    await client.query({ text: 'ROLLBACK' }).catch(ignore)
+    throw error
+  }
+}
+
+/** A pool without a listener ends the process when an idle connection breaks. The next statement meets that anyway. */
+export function surviveIdleErrors(pool: PostgresPool): void {
+  if (pool.listenerCount('error') === 0) pool.on('error', ignore)
+}
+
+/** Whether Postgres itself answered with an error, so that the connection still works. */
+export function isServerError(error: unknown): error is ServerError {
+  return error instanceof Error && 'severity' in error && 'code' in error && typeof error.code === 'string'
+}
+
+/** As `pg` gives it. */
+export interface ServerError extends Error {
+  /** SQLSTATE. */
+  readonly code: string
+  readonly constraint?: string
+  readonly column?: string
+}
+
+async function connect(pool: PostgresPool, end: CallEnd): Promise<PostgresClient> {
+  const connecting = pool.connect()
+  try {
+    return await Promise.race([connecting, end.reached])
+  } catch (error) {
+    void connecting.then((late) => late.release(), ignore)
+    throw error
+  }
+}
+
+/** Process ids come again: only what still runs a statement of ours is stopped. */
+async function cancelBackend(pool: PostgresPool, processID: number): Promise<void> {
+  const client = await pool.connect()
+  let broken = true
+  try {
+    await client.query({
+      text: `${signature} SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+        WHERE pid = $1 AND pid <> pg_backend_pid() AND starts_with(query, $2)`,
+      values: [processID, signature],
+    })
+    broken = false
+  } finally {
+    client.release(broken)
+  }
+}
+
+/** The moment at which a call has to end: by time or by signal. */
+class CallEnd {
+  readonly reached: Promise<never>
+  readonly #limits: CallLimits
+  readonly #timer: NodeJS.Timeout
+  readonly #abort: () => void
+  #isReached = false
+
+  constructor(limits: CallLimits) {
+    const { sinkName, timeoutMs, signal } = limits
+    const { promise, reject } = withRejection()
+    const end = (reason: string, cause?: unknown) => {
+      this.#isReached = true
+      reject(new HeadwaterError('SINK_UNAVAILABLE', `The ${sinkName} ${reason}.`, { cause }))
+    }
+    this.#limits = limits
+    this.reached = promise
+    this.#abort = () => end('was left before it answered', signal?.reason)
+    this.#timer = setTimeout(() => end(`did not answer within ${timeoutMs} ms`), timeoutMs)
+    if (signal?.aborted) this.#abort()
+    signal?.addEventListener('abort', this.#abort, { once: true })
+  }
+
+  get isReached(): boolean {
+    return this.#isReached
+  }
+
+  dispose(): void {
+    clearTimeout(this.#timer)
+    this.#limits.signal?.removeEventListener('abort', this.#abort)
+  }
+}
+
+function withRejection(): { promise: Promise<never>; reject: (error: Error) => void } {
+  let reject!: (error: Error) => void
+  const promise = new Promise<never>((_resolve, rejectPromise) => {
+    reject = rejectPromise
+  })
+  // Nobody may be waiting any more when it comes.
+  promise.catch(ignore)
+  return { promise, reject }
+}
+
+function ignore(): void {}
