@@ -37,3 +37,6 @@ export type {
   SinkRow,
   SinkValue,
 } from './sink/sink.ts'
+export { startWorker, type GroupOptions, type Worker, type WorkerOptions } from './worker/worker.ts'
+export type { WorkerEvent } from './worker/worker-event.ts'
+export type { Backoff } from './redis/backoff.ts'

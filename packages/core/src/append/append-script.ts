@@ -53,7 +53,8 @@ export function encodeAppend(keys: PartitionKeys, batch: AppendBatch, resultsWin
         slots.set(slotKey, slot)
         slotKeys.push(slotKey)
         const digest = indexIn(digests, keys.digest(collection.name))
-        slotTable += slotCharacter(digest) + slotCharacter(bucket) + (collection.state === 'values' ? 'v' : 'n')
+        slotTable +=
+          slotCharacter(digest) + slotCharacter(bucket) + (collection.state === 'values' ? 'v' : 'n')
       }
       if (collection.state === 'values') valuesKept = true
       slotOf += slotCharacter(slot)
@@ -101,16 +102,39 @@ function indexIn(indexes: Map<string, number>, name: string): number {
 
 /** What became of one request of a batch. */
 export type Verdict =
-  | { readonly kind: 'stored'; readonly epoch: number; readonly first: number; readonly versions: readonly number[] }
-  | { readonly kind: 'duplicate'; readonly epoch: number; readonly first: number; readonly versions: readonly number[] }
-  | { readonly kind: 'conflict'; readonly change: number; readonly version: number; readonly epoch: number; readonly live: boolean }
+  | {
+      readonly kind: 'stored'
+      readonly epoch: number
+      readonly first: number
+      readonly versions: readonly number[]
+    }
+  | {
+      readonly kind: 'duplicate'
+      readonly epoch: number
+      readonly first: number
+      readonly versions: readonly number[]
+    }
+  | {
+      readonly kind: 'conflict'
+      readonly change: number
+      readonly version: number
+      readonly epoch: number
+      readonly live: boolean
+    }
 
 /** Reads the script's answer: one verdict a request. `missing` and `superseded` are words for the whole batch. */
-export function parseAppendReply(reply: unknown, requests: readonly PreparedRequest[]): readonly Verdict[] | 'missing' | 'superseded' {
+export function parseAppendReply(
+  reply: unknown,
+  requests: readonly PreparedRequest[],
+): readonly Verdict[] | 'missing' | 'superseded' {
   if (reply === 'missing' || reply === 'superseded') return reply
   const [head = '', versionText = '', exceptionText = ''] = String(reply).split('|')
   const [epoch, first] = head.split(' ').map(Number)
-  if (!epoch || !first) throw new HeadwaterError('LOG_DAMAGED', `The append script answered ${JSON.stringify(String(reply).slice(0, 100))}.`)
+  if (!epoch || !first)
+    throw new HeadwaterError(
+      'LOG_DAMAGED',
+      `The append script answered ${JSON.stringify(String(reply).slice(0, 100))}.`,
+    )
   const versions = versionText === '' ? [] : versionText.split(' ').map(Number)
   const exceptions = exceptionText === '' ? undefined : parseExceptions(exceptionText)
   let stored = 0

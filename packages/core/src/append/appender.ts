@@ -52,7 +52,10 @@ const betweenPatches: Backoff = { firstMs: 2, maxMs: 100 }
 export class Appender {
   readonly #options: AppenderOptions
   /** Batchers by required replicas, then partition. `WAIT` blocks its connection, so each requirement has one of its own. */
-  readonly #lanes = new Map<number, { readonly connection: Connection; readonly batchers: (Batcher | undefined)[] }>()
+  readonly #lanes = new Map<
+    number,
+    { readonly connection: Connection; readonly batchers: (Batcher | undefined)[] }
+  >()
   /** Appends between their call and their batcher, so that closing can wait for them. */
   readonly #preparing = new Set<Promise<unknown>>()
 
@@ -62,14 +65,21 @@ export class Appender {
 
   append(request: ChangeRequest, options: AppendOptions): Promise<AppendResult>
   append(requests: readonly ChangeRequest[], options: AppendOptions): Promise<AppendResult[]>
-  append(requests: ChangeRequest | readonly ChangeRequest[], options: AppendOptions): Promise<AppendResult | AppendResult[]> {
+  append(
+    requests: ChangeRequest | readonly ChangeRequest[],
+    options: AppendOptions,
+  ): Promise<AppendResult | AppendResult[]> {
     try {
       const context = this.#context(options)
-      if (Array.isArray(requests)) return this.#track(this.#appendList(requests as readonly ChangeRequest[], options.expected, context))
+      if (Array.isArray(requests))
+        return this.#track(this.#appendList(requests as readonly ChangeRequest[], options.expected, context))
       const request = requests as ChangeRequest
       const expected = options.expected ?? 'any'
       if (typeof expected !== 'string') {
-        throw new HeadwaterError('EXPECTED_INVALID', 'A list of expectations goes with a list of changes; this append has one change.')
+        throw new HeadwaterError(
+          'EXPECTED_INVALID',
+          'A list of expectations goes with a list of changes; this append has one change.',
+        )
       }
       if (request?.kind === 'patch') return this.#track(this.#appendPatch(request, expected, context))
       const prepared = this.#prepare(request, expected)
@@ -104,14 +114,18 @@ export class Appender {
 
   #prepare(request: ChangeRequest, expected: Expected): RoutedChange | Promise<RoutedChange> {
     if (typeof request?.collection?.name !== 'string') {
-      throw new HeadwaterError('VALUE_INVALID', 'append takes what put, patch and delete of a collection give, or a list of these.')
+      throw new HeadwaterError(
+        'VALUE_INVALID',
+        'append takes what put, patch and delete of a collection give, or a list of these.',
+      )
     }
     this.#options.checkCollection(request.collection)
     const { router } = this.#options
     switch (request.kind) {
       case 'put': {
         const value = validate(request.collection, request.value)
-        if (value instanceof Promise) return value.then((late) => preparePut(router, request.collection, late, expected))
+        if (value instanceof Promise)
+          return value.then((late) => preparePut(router, request.collection, late, expected))
         return preparePut(router, request.collection, value, expected)
       }
       case 'delete':
@@ -128,15 +142,24 @@ export class Appender {
   ): Promise<AppendResult[]> {
     if (requests.length === 0) throw new HeadwaterError('VALUE_INVALID', 'append was given an empty list.')
     if (requests.length > batchChangesMax) {
-      throw new HeadwaterError('VALUE_TOO_LARGE', `append was given ${requests.length} changes; the limit of an atomic list is ${batchChangesMax}.`)
+      throw new HeadwaterError(
+        'VALUE_TOO_LARGE',
+        `append was given ${requests.length} changes; the limit of an atomic list is ${batchChangesMax}.`,
+      )
     }
     if (Array.isArray(expected) && expected.length !== requests.length) {
-      throw new HeadwaterError('EXPECTED_INVALID', `append was given ${requests.length} changes, but ${expected.length} expectations.`)
+      throw new HeadwaterError(
+        'EXPECTED_INVALID',
+        `append was given ${requests.length} changes, but ${expected.length} expectations.`,
+      )
     }
-    const expectedOf = (index: number): Expected => (Array.isArray(expected) ? expected[index] : expected) ?? 'any'
+    const expectedOf = (index: number): Expected =>
+      (Array.isArray(expected) ? expected[index] : expected) ?? 'any'
     const patches = requests.some(({ kind }) => kind === 'patch')
     for (let attempt = 1; ; attempt++) {
-      const changes = await Promise.all(requests.map(async (request, index) => await this.#prepare(request, expectedOf(index))))
+      const changes = await Promise.all(
+        requests.map(async (request, index) => await this.#prepare(request, expectedOf(index))),
+      )
       const [{ partition }] = changes as [RoutedChange]
       const elsewhere = changes.find((change) => change.partition !== partition)
       if (elsewhere) {
@@ -148,14 +171,23 @@ export class Appender {
       try {
         return await this.#store(changes, context)
       } catch (error) {
-        if (!patches || !(error instanceof VersionConflictError) || !(await this.#mayPatchAgain(attempt, context))) throw error
+        if (
+          !patches ||
+          !(error instanceof VersionConflictError) ||
+          !(await this.#mayPatchAgain(attempt, context))
+        )
+          throw error
         const index = requests.findIndex((request) => request.kind === 'patch' && request.key === error.key)
         if (index === -1 || expectedOf(index) !== 'any') throw error
       }
     }
   }
 
-  async #appendPatch(request: PatchRequest, expected: Expected, context: AppendContext): Promise<AppendResult> {
+  async #appendPatch(
+    request: PatchRequest,
+    expected: Expected,
+    context: AppendContext,
+  ): Promise<AppendResult> {
     for (let attempt = 1; ; attempt++) {
       try {
         return first(await this.#store([await this.#prepare(request, expected)], context))
@@ -182,10 +214,16 @@ export class Appender {
   /** Reads the latest value and turns the patch into a put that only succeeds on exactly what was read. */
   async #preparePatch({ collection, key, changes }: PatchRequest, expected: Expected): Promise<RoutedChange> {
     if (collection.state !== 'values') {
-      throw new HeadwaterError('STATE_REQUIRED', `patch reads the latest value, and ${collection.name} is defined with state "versions".`)
+      throw new HeadwaterError(
+        'STATE_REQUIRED',
+        `patch reads the latest value, and ${collection.name} is defined with state "versions".`,
+      )
     }
     if (typeof changes !== 'object' || changes === null || Array.isArray(changes)) {
-      throw new HeadwaterError('VALUE_INVALID', `patch of ${collection.name} takes an object of properties to replace.`)
+      throw new HeadwaterError(
+        'VALUE_INVALID',
+        `patch of ${collection.name} takes an object of properties to replace.`,
+      )
     }
     const expectedCode = encodeExpected(expected)
     const [record] = await this.#options.state.records(collection, [key])
@@ -193,31 +231,45 @@ export class Appender {
       if (expected !== 'any' && expected !== 'absent' && expected !== 'exists') {
         throw new VersionConflictError(collection.name, key, expected, undefined)
       }
-      throw new HeadwaterError('KEY_ABSENT', `Key ${JSON.stringify(key)} of ${collection.name} does not exist, so it cannot be patched; put the whole value.`)
+      throw new HeadwaterError(
+        'KEY_ABSENT',
+        `Key ${JSON.stringify(key)} of ${collection.name} does not exist, so it cannot be patched; put the whole value.`,
+      )
     }
     const actual = formatVersion(record.version, record.stamp.epoch)
     const fits = expectedCode === undefined || expected === 'exists' || expected === actual
     if (!fits) throw new VersionConflictError(collection.name, key, expected, actual)
     const latest = JSON.parse(record.payload) as unknown
     if (typeof latest !== 'object' || latest === null || Array.isArray(latest)) {
-      throw new HeadwaterError('VALUE_INVALID', `The value of key ${JSON.stringify(key)} of ${collection.name} is no object, so it cannot be patched; put the whole value.`)
+      throw new HeadwaterError(
+        'VALUE_INVALID',
+        `The value of key ${JSON.stringify(key)} of ${collection.name} is no object, so it cannot be patched; put the whole value.`,
+      )
     }
     const value = await validate(collection, { ...latest, ...changes })
     const change = preparePut(this.#options.router, collection, value, actual)
     if (change.key !== key) {
-      throw new HeadwaterError('KEY_INVALID', `The patch of key ${JSON.stringify(key)} of ${collection.name} changes the key to ${JSON.stringify(change.key)}.`)
+      throw new HeadwaterError(
+        'KEY_INVALID',
+        `The patch of key ${JSON.stringify(key)} of ${collection.name} changes the key to ${JSON.stringify(change.key)}.`,
+      )
     }
     return change
   }
 
-  async #remembered(collection: Collection<any, any>, key: string, idempotencyKey: string): Promise<AppendResult | undefined> {
+  async #remembered(
+    collection: Collection<any, any>,
+    key: string,
+    idempotencyKey: string,
+  ): Promise<AppendResult | undefined> {
     const { partition } = locate(this.#options.router, collection, key)
     const { results } = this.#options.keys.partitions[partition]!
     const field = idempotencyField(collection, key, idempotencyKey)
     const options = { doing: 'reading the result of an earlier append', deadlineMs: this.#options.deadlineMs }
     for (const hash of results) {
       const text = await persist(this.#lane(0).connection, options, (client) => client.hget(hash, field))
-      if (text) return resultsOf(partition, { changes: [{ key } as RoutedChange] }, parseStoredResult(text))[0]
+      if (text)
+        return resultsOf(partition, { changes: [{ key } as RoutedChange] }, parseStoredResult(text))[0]
     }
     return undefined
   }
@@ -227,12 +279,20 @@ export class Appender {
     let size = context.metadata?.length ?? 0
     for (const change of changes) size += change.payload.length + change.key.length
     if (changes.length > 1 && size > batchSizeMax) {
-      return Promise.reject(new HeadwaterError('VALUE_TOO_LARGE', `A list of ${changes.length} changes has ${size} characters; the limit of an atomic list is ${batchSizeMax}.`))
+      return Promise.reject(
+        new HeadwaterError(
+          'VALUE_TOO_LARGE',
+          `A list of ${changes.length} changes has ${size} characters; the limit of an atomic list is ${batchSizeMax}.`,
+        ),
+      )
     }
     return new Promise((resolve, reject) => {
       this.#batcher(context.replicas, partition).add({
         changes,
-        idempotencyField: context.idempotencyKey === undefined ? undefined : idempotencyField(collection, key, context.idempotencyKey),
+        idempotencyField:
+          context.idempotencyKey === undefined
+            ? undefined
+            : idempotencyField(collection, key, context.idempotencyKey),
         metadata: context.metadata,
         size,
         deadline: context.deadline,
@@ -245,7 +305,10 @@ export class Appender {
   #lane(replicas: number): { readonly connection: Connection; readonly batchers: (Batcher | undefined)[] } {
     let lane = this.#lanes.get(replicas)
     if (!lane) {
-      lane = { connection: this.#options.openConnection(replicas === 0 ? 'append' : `append-${replicas}-replicas`), batchers: [] }
+      lane = {
+        connection: this.#options.openConnection(replicas === 0 ? 'append' : `append-${replicas}-replicas`),
+        batchers: [],
+      }
       this.#lanes.set(replicas, lane)
     }
     return lane
@@ -291,8 +354,17 @@ function idempotencyField({ name }: Collection<any, any>, key: string, idempoten
 }
 
 function checkIdempotencyKey(key: unknown): void {
-  if (typeof key === 'string' && key.length > 0 && key.isWellFormed() && Buffer.byteLength(key) <= idempotencyKeyBytesMax) return
-  throw new HeadwaterError('OPTION_INVALID', `idempotencyKey must be 1 to ${idempotencyKeyBytesMax} bytes of well-formed text.`)
+  if (
+    typeof key === 'string' &&
+    key.length > 0 &&
+    key.isWellFormed() &&
+    Buffer.byteLength(key) <= idempotencyKeyBytesMax
+  )
+    return
+  throw new HeadwaterError(
+    'OPTION_INVALID',
+    `idempotencyKey must be 1 to ${idempotencyKeyBytesMax} bytes of well-formed text.`,
+  )
 }
 
 function encodeMetadata(metadata: Readonly<Record<string, string>>): string | undefined {
@@ -308,7 +380,10 @@ function encodeMetadata(metadata: Readonly<Record<string, string>>): string | un
   if (entries.length === 0) return undefined
   const json = JSON.stringify(metadata)
   if (Buffer.byteLength(json) > metadataBytesMax) {
-    throw new HeadwaterError('OPTION_INVALID', `metadata has ${Buffer.byteLength(json)} bytes as JSON; the limit is ${metadataBytesMax}.`)
+    throw new HeadwaterError(
+      'OPTION_INVALID',
+      `metadata has ${Buffer.byteLength(json)} bytes as JSON; the limit is ${metadataBytesMax}.`,
+    )
   }
   return json
 }

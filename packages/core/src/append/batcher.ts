@@ -7,7 +7,14 @@ import { backoffMs, type Backoff } from '../redis/backoff.ts'
 import type { Connection } from '../redis/connection.ts'
 import { pause } from '../redis/persist.ts'
 import { redisError, redisErrorKind } from '../redis/redis-error.ts'
-import { appendScript, encodeAppend, parseAppendReply, slotsMax, type AppendBatch, type Verdict } from './append-script.ts'
+import {
+  appendScript,
+  encodeAppend,
+  parseAppendReply,
+  slotsMax,
+  type AppendBatch,
+  type Verdict,
+} from './append-script.ts'
 import type { AppendResult } from './append-result.ts'
 import type { PreparedRequest } from './prepared.ts'
 import { VersionConflictError } from './version-conflict-error.ts'
@@ -96,14 +103,23 @@ export class Batcher {
     for (let attempt = 1; ; attempt++) {
       const left = Math.max(1, deadline - performance.now())
       try {
-        const reply = await connection.attempt((client) => {
-          sent = true
-          return appendScript.run(client, input)
-        }, Math.min(attemptMs, left))
+        const reply = await connection.attempt(
+          (client) => {
+            sent = true
+            return appendScript.run(client, input)
+          },
+          Math.min(attemptMs, left),
+        )
         const verdicts = parseAppendReply(reply, batch.requests)
         if (verdicts === 'missing') return rejectAll(batch, missingHeader(namespace, partition))
         if (verdicts === 'superseded') {
-          return rejectAll(batch, new HeadwaterError('LOG_DAMAGED', `Partition ${partition} knows a later batch of this producer: was the log restored into two places?`))
+          return rejectAll(
+            batch,
+            new HeadwaterError(
+              'LOG_DAMAGED',
+              `Partition ${partition} knows a later batch of this producer: was the log restored into two places?`,
+            ),
+          )
         }
         if (this.#options.replicas > 0) await this.#awaitReplicas(left)
         return this.#settle(batch, verdicts)
@@ -128,7 +144,10 @@ export class Batcher {
     const { connection, replicas, replicasTimeoutMs, partition } = this.#options
     const timeoutMs = Math.ceil(Math.min(replicasTimeoutMs, leftMs))
     const reached = Number(
-      await connection.attempt((client) => client.call('WAIT', replicas, timeoutMs), timeoutMs + this.#options.attemptMs),
+      await connection.attempt(
+        (client) => client.call('WAIT', replicas, timeoutMs),
+        timeoutMs + this.#options.attemptMs,
+      ),
     )
     if (reached >= replicas) return
     throw new HeadwaterError(
@@ -169,17 +188,29 @@ export function resultsOf(
   }))
 }
 
-function conflict(request: PreparedRequest, verdict: Extract<Verdict, { kind: 'conflict' }>): VersionConflictError {
+function conflict(
+  request: PreparedRequest,
+  verdict: Extract<Verdict, { kind: 'conflict' }>,
+): VersionConflictError {
   const change = request.changes[verdict.change]!
   const actual = verdict.live ? formatVersion(verdict.version, verdict.epoch) : undefined
   return new VersionConflictError(change.collection.name, change.key, change.expected, actual)
 }
 
-function giveUp(maybeStored: boolean, kind: 'unsent' | 'unknown' | 'full', doing: string, error: unknown): HeadwaterError {
+function giveUp(
+  maybeStored: boolean,
+  kind: 'unsent' | 'unknown' | 'full',
+  doing: string,
+  error: unknown,
+): HeadwaterError {
   if (isHeadwaterError(error)) return error
   if (!maybeStored) return redisError(kind, doing, error)
   const reason = error instanceof Error ? error.message : String(error)
-  return new HeadwaterError('OUTCOME_UNKNOWN', `Redis did not confirm ${doing} before the deadline: ${reason}.`, { cause: error })
+  return new HeadwaterError(
+    'OUTCOME_UNKNOWN',
+    `Redis did not confirm ${doing} before the deadline: ${reason}.`,
+    { cause: error },
+  )
 }
 
 function rejectAll({ requests }: AppendBatch, error: Error): void {

@@ -29,7 +29,9 @@ export interface Router {
  */
 export function validate<T>(collection: Collection<T, any>, value: unknown): T | Promise<T> {
   const result = collection.schema['~standard'].validate(value)
-  return result instanceof Promise ? result.then((late) => accepted(collection, late)) : accepted(collection, result)
+  return result instanceof Promise
+    ? result.then((late) => accepted(collection, late))
+    : accepted(collection, result)
 }
 
 function accepted<T>(collection: Collection<T, any>, result: StandardSchemaV1.Result<T>): T {
@@ -38,18 +40,30 @@ function accepted<T>(collection: Collection<T, any>, result: StandardSchemaV1.Re
     const at = path?.map((part) => String(typeof part === 'object' ? part.key : part)).join('.')
     return at ? `${at}: ${message}` : message
   })
-  throw new HeadwaterError('VALUE_INVALID', `A value of ${collection.name} does not match its schema: ${issues.join('; ')}.`)
+  throw new HeadwaterError(
+    'VALUE_INVALID',
+    `A value of ${collection.name} does not match its schema: ${issues.join('; ')}.`,
+  )
 }
 
 /** @throws HeadwaterError KEY_INVALID, VALUE_INVALID, VALUE_TOO_LARGE, EXPECTED_INVALID */
-export function preparePut<T>(router: Router, collection: Collection<T, any>, value: T, expected: Expected): RoutedChange {
+export function preparePut<T>(
+  router: Router,
+  collection: Collection<T, any>,
+  value: T,
+  expected: Expected,
+): RoutedChange {
   const key = keyOf(collection, value)
   let payload
   try {
     payload = canonicalJson(value)
   } catch (error) {
     if (!isHeadwaterError(error)) throw error
-    throw new HeadwaterError('VALUE_INVALID', `The value of key ${JSON.stringify(key.slice(0, 100))} of ${collection.name}: ${error.message}`, { cause: error })
+    throw new HeadwaterError(
+      'VALUE_INVALID',
+      `The value of key ${JSON.stringify(key.slice(0, 100))} of ${collection.name}: ${error.message}`,
+      { cause: error },
+    )
   }
   if (payload.length > payloadBytesMax / 3 && Buffer.byteLength(payload) > payloadBytesMax) {
     throw new HeadwaterError(
@@ -61,7 +75,12 @@ export function preparePut<T>(router: Router, collection: Collection<T, any>, va
 }
 
 /** @throws HeadwaterError KEY_INVALID, EXPECTED_INVALID */
-export function prepareDelete(router: Router, collection: Collection<any, any>, key: string, expected: Expected): RoutedChange {
+export function prepareDelete(
+  router: Router,
+  collection: Collection<any, any>,
+  key: string,
+  expected: Expected,
+): RoutedChange {
   checkKey(collection.name, key)
   return route(router, collection, key, 'd', '', expected)
 }
@@ -72,20 +91,31 @@ export function keyOf<T>(collection: Collection<T, any>, value: T): string {
   try {
     key = collection.keyOf(value)
   } catch (error) {
-    throw new HeadwaterError('KEY_INVALID', `The key function of ${collection.name} failed: ${String(error)}.`, { cause: error })
+    throw new HeadwaterError(
+      'KEY_INVALID',
+      `The key function of ${collection.name} failed: ${String(error)}.`,
+      { cause: error },
+    )
   }
   checkKey(collection.name, key)
   return key
 }
 
 /** Where a key lives. @throws HeadwaterError KEY_INVALID */
-export function locate({ hasher, partitions, buckets }: Router, collection: Collection<any, any>, key: string): { partition: number; bucket: number } {
+export function locate(
+  { hasher, partitions, buckets }: Router,
+  collection: Collection<any, any>,
+  key: string,
+): { partition: number; bucket: number } {
   const keyHash = hasher.key(key)
   const bucket = bucketOf(keyHash, buckets)
   if (!collection.partitionKey) return { partition: keyHash % partitions, bucket }
   const partitionKey: unknown = collection.partitionKey(key)
   if (typeof partitionKey !== 'string') {
-    throw new HeadwaterError('KEY_INVALID', `partitionKey of ${collection.name} gave ${String(partitionKey)} for key ${JSON.stringify(key)}, not text.`)
+    throw new HeadwaterError(
+      'KEY_INVALID',
+      `partitionKey of ${collection.name} gave ${String(partitionKey)} for key ${JSON.stringify(key)}, not text.`,
+    )
   }
   return { partition: hasher.key(partitionKey) % partitions, bucket }
 }

@@ -38,7 +38,10 @@ export interface BatchContext {
  */
 export function decodeBatch(partition: number, [id, fields]: StreamEntry, context: BatchContext): Batch {
   const stray = (why: string): never => {
-    throw new HeadwaterError('LOG_DAMAGED', `Entry ${id} of partition ${partition} is no batch of ours: ${why}.`)
+    throw new HeadwaterError(
+      'LOG_DAMAGED',
+      `Entry ${id} of partition ${partition} is no batch of ours: ${why}.`,
+    )
   }
   if (!fields) return stray('its fields are gone')
   const stamp = /^(\d{1,10})-(\d{1,15})$/.exec(id) ?? stray('its ID is not made of an epoch and a sequence')
@@ -49,7 +52,9 @@ export function decodeBatch(partition: number, [id, fields]: StreamEntry, contex
   const text = (name: string): string => field.get(name) ?? stray(`it has no field "${name}"`)
   const integer = (name: string): number => {
     const value = text(name)
-    return /^\d{1,15}$/.test(value) ? Number(value) : stray(`its field "${name}" is ${JSON.stringify(value.slice(0, 40))}`)
+    return /^\d{1,15}$/.test(value)
+      ? Number(value)
+      : stray(`its field "${name}" is ${JSON.stringify(value.slice(0, 40))}`)
   }
 
   const first = integer('first')
@@ -59,7 +64,9 @@ export function decodeBatch(partition: number, [id, fields]: StreamEntry, contex
   const versions = text('versions').split(' ')
   const keys = text('keys').split('\n')
   const payloads = text('payloads').split('\n')
-  const types = text('types').split('\n').map((line) => parseType(line) ?? stray(`its type is ${JSON.stringify(line.slice(0, 80))}`))
+  const types = text('types')
+    .split('\n')
+    .map((line) => parseType(line) ?? stray(`its type is ${JSON.stringify(line.slice(0, 80))}`))
   const typeOf = field.get('type-of')?.split(' ')
   const metadata = field.get('metadata')?.split('\n')
   const metadataOf = field.get('metadata-of')?.split(' ')
@@ -81,10 +88,12 @@ export function decodeBatch(partition: number, [id, fields]: StreamEntry, contex
     if (operation !== 'p' && operation !== 'd') stray(`it has the operation ${JSON.stringify(operation)}`)
     const type = types[typeOf ? Number(typeOf[at]) : 0] ?? stray(`change ${at} is of no listed type`)
     const version = Number(versions[at])
-    if (!Number.isSafeInteger(version) || version < 1) stray(`change ${at} has version ${JSON.stringify(versions[at])}`)
+    if (!Number.isSafeInteger(version) || version < 1)
+      stray(`change ${at} has version ${JSON.stringify(versions[at])}`)
     const metadataIndex = metadataOf ? Number(metadataOf[at]) : 0
     const payload = payloads[at]!
-    if ((operation === 'd') !== (payload === '')) stray(`change ${at} is ${operation === 'd' ? 'a delete with' : 'a put without'} a payload`)
+    if ((operation === 'd') !== (payload === ''))
+      stray(`change ${at} is ${operation === 'd' ? 'a delete with' : 'a put without'} a payload`)
     size += payload.length + keys[at]!.length
     changes[at] = new LogChange(
       context,
@@ -181,7 +190,13 @@ class LogChange implements Change {
   }
 
   get hash(): bigint {
-    this.#hash ??= this.#context.hasher.content(this.collection, this.schemaVersion, this.kind, this.key, this.payload)
+    this.#hash ??= this.#context.hasher.content(
+      this.collection,
+      this.schemaVersion,
+      this.kind,
+      this.key,
+      this.payload,
+    )
     return this.#hash
   }
 

@@ -69,7 +69,11 @@ function writeObject(value: object, depth: number, path: Path | undefined): stri
 
 /** Plain objects of another realm (a vm context, a worker's structured clone) have that realm's Object.prototype. */
 function isPlainFromElsewhere(prototype: unknown): boolean {
-  return typeof prototype === 'object' && Object.getPrototypeOf(prototype) === null && 'isPrototypeOf' in (prototype as object)
+  return (
+    typeof prototype === 'object' &&
+    Object.getPrototypeOf(prototype) === null &&
+    'isPrototypeOf' in (prototype as object)
+  )
 }
 
 function describe(value: unknown): string {
@@ -83,6 +87,7 @@ function describe(value: unknown): string {
 function refuse(what: string, path: Path | undefined): never {
   const names: (string | number)[] = []
   for (let at = path; at; at = at.parent) names.unshift(at.name)
-  const where = names.length === 0 ? 'The value' : `The value at ${JSON.stringify(names.slice(0, 20).join('.'))}`
+  const where =
+    names.length === 0 ? 'The value' : `The value at ${JSON.stringify(names.slice(0, 20).join('.'))}`
   throw new HeadwaterError('VALUE_INVALID', `${where} is ${what}, which JSON cannot hold.`)
 }

@@ -10,7 +10,10 @@ export function checkKey(collection: string, key: unknown): asserts key is strin
   }
   if (key.length === 0) throw new HeadwaterError('KEY_INVALID', `A key of ${collection} is empty.`)
   if (!key.isWellFormed()) {
-    throw new HeadwaterError('KEY_INVALID', `The key ${JSON.stringify(key.slice(0, 100))} of ${collection} has a lone surrogate.`)
+    throw new HeadwaterError(
+      'KEY_INVALID',
+      `The key ${JSON.stringify(key.slice(0, 100))} of ${collection} has a lone surrogate.`,
+    )
   }
   if (key.length > keyBytesMax / 3 && Buffer.byteLength(key) > keyBytesMax) {
     throw new HeadwaterError(

@@ -19,7 +19,10 @@ export function formatPosition(partition: number, { epoch, sequence }: Stamp): P
 export function parsePosition(text: string): PositionParts {
   const match = typeof text === 'string' ? /^(\d{1,5}):(\d{1,10})-(\d{1,15})$/.exec(text) : null
   if (!match) {
-    throw new HeadwaterError('POSITION_INVALID', `${JSON.stringify(text)} is not a position such as "3:1-1842".`)
+    throw new HeadwaterError(
+      'POSITION_INVALID',
+      `${JSON.stringify(text)} is not a position such as "3:1-1842".`,
+    )
   }
   return { partition: Number(match[1]), epoch: Number(match[2]), sequence: Number(match[3]) }
 }

@@ -21,7 +21,10 @@ export function formatVersion(number: number, epoch: number): Version {
 export function parseVersion(text: string): VersionParts {
   const match = typeof text === 'string' ? /^([1-9]\d{0,14})(?:@([1-9]\d{0,9}))?$/.exec(text) : null
   if (!match) {
-    throw new HeadwaterError('VERSION_INVALID', `${JSON.stringify(text)} is not a version such as "7" or "7@2".`)
+    throw new HeadwaterError(
+      'VERSION_INVALID',
+      `${JSON.stringify(text)} is not a version such as "7" or "7@2".`,
+    )
   }
   return { number: Number(match[1]), epoch: Number(match[2] ?? 1) }
 }

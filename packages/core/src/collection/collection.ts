@@ -89,7 +89,8 @@ function checkDefinition(name: string, options: CollectionOptions<any>): void {
   if (!Number.isInteger(schemaVersion) || schemaVersion < 1 || schemaVersion > 65_535) {
     invalid(`schemaVersion ${String(schemaVersion)} must be an integer from 1 to 65,535.`)
   }
-  if (state !== 'values' && state !== 'versions') invalid(`state ${JSON.stringify(state)} must be "values" or "versions".`)
+  if (state !== 'values' && state !== 'versions')
+    invalid(`state ${JSON.stringify(state)} must be "values" or "versions".`)
 }
 
 function jsonSchemaOf(schema: StandardSchemaV1): Record<string, unknown> | undefined {

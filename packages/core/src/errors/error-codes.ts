@@ -117,7 +117,8 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
     retryable: true,
   },
   REDIS_REFUSED: {
-    means: 'Redis refused a command for a reason that waiting does not mend (permissions, wrong type, wrong server).',
+    means:
+      'Redis refused a command for a reason that waiting does not mend (permissions, wrong type, wrong server).',
     remedy: 'Read the reason in the message; `headwater doctor` checks permissions and settings.',
     retryable: false,
   },
@@ -132,7 +133,8 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
     retryable: false,
   },
   LOG_DAMAGED: {
-    means: 'The log lost or gained something behind our back (flushed, trimmed too early, restored, stray entry).',
+    means:
+      'The log lost or gained something behind our back (flushed, trimmed too early, restored, stray entry).',
     remedy: 'See docs/operations.md: find out what happened, then verify and repair the replicas.',
     retryable: false,
   },

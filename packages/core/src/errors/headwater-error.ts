@@ -17,5 +17,7 @@ export class HeadwaterError extends Error {
 /** Tells a `HeadwaterError`, also one of another copy of the package, and optionally its code. */
 export function isHeadwaterError(error: unknown, code?: ErrorCode): error is HeadwaterError {
   if (!(error instanceof Error) || !('code' in error) || !('retryable' in error)) return false
-  return typeof error.code === 'string' && error.code in errorCodes && (code === undefined || error.code === code)
+  return (
+    typeof error.code === 'string' && error.code in errorCodes && (code === undefined || error.code === code)
+  )
 }

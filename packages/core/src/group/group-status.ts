@@ -23,14 +23,25 @@ export interface PartitionStatus {
 }
 
 /** The groups that are registered, by name. */
-export async function groupNames(connection: Connection, keys: NamespaceKeys, deadlineMs: number): Promise<string[]> {
+export async function groupNames(
+  connection: Connection,
+  keys: NamespaceKeys,
+  deadlineMs: number,
+): Promise<string[]> {
   const options = { doing: 'listing the groups', deadlineMs }
   const names = await persist(connection, options, (client) => client.hkeys(keys.partitions[0]!.groups))
   return names.filter((name) => name !== '').toSorted()
 }
 
-export async function groupStatus(connection: Connection, keys: NamespaceKeys, group: string, deadlineMs: number): Promise<PartitionStatus[]> {
-  return await Promise.all(keys.partitions.map((of, partition) => partitionStatus(connection, of, partition, group, deadlineMs)))
+export async function groupStatus(
+  connection: Connection,
+  keys: NamespaceKeys,
+  group: string,
+  deadlineMs: number,
+): Promise<PartitionStatus[]> {
+  return await Promise.all(
+    keys.partitions.map((of, partition) => partitionStatus(connection, of, partition, group, deadlineMs)),
+  )
 }
 
 async function partitionStatus(
@@ -41,14 +52,17 @@ async function partitionStatus(
   deadlineMs: number,
 ): Promise<PartitionStatus> {
   const options = { doing: `reading the status of the group ${group}`, deadlineMs }
-  const [record, sequence, pending, parked, [seconds, microseconds]] = await persist(connection, options, (client) =>
-    Promise.all([
-      client.hgetall(keys.group(group)),
-      client.hget(keys.header, 'sequence'),
-      client.xpending(keys.log, group).catch(() => [0]),
-      client.hlen(keys.parkedKeys(group)),
-      client.time(),
-    ]),
+  const [record, sequence, pending, parked, [seconds, microseconds]] = await persist(
+    connection,
+    options,
+    (client) =>
+      Promise.all([
+        client.hgetall(keys.group(group)),
+        client.hget(keys.header, 'sequence'),
+        client.xpending(keys.log, group).catch(() => [0]),
+        client.hlen(keys.parkedKeys(group)),
+        client.time(),
+      ]),
   )
   const now = Number(seconds) * 1_000 + Number(microseconds) / 1_000
   const checkpoint = parseCheckpoint(record['checkpoint'])

@@ -60,7 +60,14 @@ async function runLease(
   switch (word) {
     case 'granted': {
       const [newToken, checkpoint, saved, epoch, sequence] = rest as [number, string, string, number, number]
-      const lease = { owner, token: newToken, checkpoint: parseCheckpoint(checkpoint), saved: parseCheckpoint(saved), epoch, sequence }
+      const lease = {
+        owner,
+        token: newToken,
+        checkpoint: parseCheckpoint(checkpoint),
+        saved: parseCheckpoint(saved),
+        epoch,
+        sequence,
+      }
       return { kind: 'granted', lease }
     }
     case 'held':

@@ -9,7 +9,13 @@ import { source as registerLua } from './register-group.lua.ts'
 const registerScript = script('register-group', epochLua, registerLua)
 
 /** Makes a group known to every partition, at the beginning of the log. Does nothing where it is known. */
-export async function registerGroup(connection: Connection, namespace: string, keys: NamespaceKeys, group: string, deadlineMs: number): Promise<void> {
+export async function registerGroup(
+  connection: Connection,
+  namespace: string,
+  keys: NamespaceKeys,
+  group: string,
+  deadlineMs: number,
+): Promise<void> {
   const options = { doing: `registering the group ${group}`, deadlineMs }
   for (const [partition, of] of keys.partitions.entries()) {
     const input = {

@@ -66,10 +66,16 @@ export class AppliedWatch {
     this.#options = options
   }
 
-  async wait(position: string, { group, timeoutMs = 10_000, signal }: WhenAppliedOptions): Promise<AppliedAnswer> {
+  async wait(
+    position: string,
+    { group, timeoutMs = 10_000, signal }: WhenAppliedOptions,
+  ): Promise<AppliedAnswer> {
     const parts = parsePosition(position)
     if (parts.partition >= this.#options.keys.partitions.length) {
-      throw new HeadwaterError('POSITION_INVALID', `Position ${position} is of partition ${parts.partition}; this log has ${this.#options.keys.partitions.length}.`)
+      throw new HeadwaterError(
+        'POSITION_INVALID',
+        `Position ${position} is of partition ${parts.partition}; this log has ${this.#options.keys.partitions.length}.`,
+      )
     }
     signal?.throwIfAborted()
     const waiters = this.#waitersOf(group, parts.partition)
@@ -95,7 +101,10 @@ export class AppliedWatch {
 
   /** Rejects everybody who still waits. */
   close(): void {
-    const closed = new HeadwaterError('CLOSED', 'The log was closed while this waited for a change to be applied.')
+    const closed = new HeadwaterError(
+      'CLOSED',
+      'The log was closed while this waited for a change to be applied.',
+    )
     for (const waiter of this.#all()) waiter.reject(closed)
   }
 
@@ -143,7 +152,10 @@ export class AppliedWatch {
       Promise.all([client.hget(of.group(group), 'checkpoint'), client.hgetall(of.header)]),
     )
     if (text === null) {
-      throw new HeadwaterError('GROUP_UNKNOWN', `No group ${JSON.stringify(group)} is registered at namespace ${JSON.stringify(namespace)}.`)
+      throw new HeadwaterError(
+        'GROUP_UNKNOWN',
+        `No group ${JSON.stringify(group)} is registered at namespace ${JSON.stringify(namespace)}.`,
+      )
     }
     const header = parseHeader(fields)
     if (!header) throw missingHeader(namespace, partition)
@@ -157,7 +169,12 @@ export class AppliedWatch {
   }
 
   /** The checkpoint has passed: tells what that means for each of these changes. */
-  async #answer(group: string, partition: number, checkpoint: Stamp, waiters: readonly Waiter[]): Promise<void> {
+  async #answer(
+    group: string,
+    partition: number,
+    checkpoint: Stamp,
+    waiters: readonly Waiter[],
+  ): Promise<void> {
     const { connection, keys, context, deadlineMs } = this.#options
     const of = keys.partitions[partition]!
     let batch: Batch | undefined
@@ -200,8 +217,11 @@ export class AppliedWatch {
     const of = keys.partitions[position.partition]!
     let lag = 'its lag could not be read'
     try {
-      const [checkpoint, sequence] = await persist(connection, { doing: 'reading the lag', deadlineMs: 1_000 }, (client) =>
-        Promise.all([client.hget(of.group(group), 'checkpoint'), client.hget(of.header, 'sequence')]),
+      const [checkpoint, sequence] = await persist(
+        connection,
+        { doing: 'reading the lag', deadlineMs: 1_000 },
+        (client) =>
+          Promise.all([client.hget(of.group(group), 'checkpoint'), client.hget(of.header, 'sequence')]),
       )
       lag = `it is ${Number(sequence) - parseCheckpoint(checkpoint).sequence} changes behind in that partition`
     } catch {

@@ -17,7 +17,10 @@ export type Continuation =
  * Where a reader stands decides what a batch is, and not how the batch was delivered: Redis may deliver entries to a
  * reader that lost its lease, twice, or never.
  */
-export function continuation(last: Stamp, { epoch, first, last: end }: Pick<Batch, 'epoch' | 'first' | 'last'>): Continuation {
+export function continuation(
+  last: Stamp,
+  { epoch, first, last: end }: Pick<Batch, 'epoch' | 'first' | 'last'>,
+): Continuation {
   if (epoch > last.epoch) return { kind: 'new-epoch' }
   if (end <= last.sequence || epoch < last.epoch) return { kind: 'known' }
   if (first > last.sequence + 1) return { kind: 'gap', from: last.sequence + 1 }
@@ -28,7 +31,11 @@ export function continuation(last: Stamp, { epoch, first, last: end }: Pick<Batc
  * Takes a reader over into a later epoch. What it read and that epoch did not inherit is lost history: the reader goes
  * back to where the histories part.
  */
-export function enterEpoch(last: Stamp, epoch: number, header: Header): { readonly last: Stamp; readonly lost: number } {
+export function enterEpoch(
+  last: Stamp,
+  epoch: number,
+  header: Header,
+): { readonly last: Stamp; readonly lost: number } {
   const survived = Math.min(last.sequence, survivedUpTo(header, last))
   return { last: { epoch, sequence: survived }, lost: last.sequence - survived }
 }

@@ -14,7 +14,11 @@ export interface Header {
 }
 
 /** Undefined when the partition has lost its header. */
-export async function readHeader(connection: Connection, keys: PartitionKeys, deadlineMs: number): Promise<Header | undefined> {
+export async function readHeader(
+  connection: Connection,
+  keys: PartitionKeys,
+  deadlineMs: number,
+): Promise<Header | undefined> {
   const options = { doing: 'reading the header of a partition', deadlineMs }
   const fields = await persist(connection, options, (client) => client.hgetall(keys.header))
   return parseHeader(fields)
@@ -29,8 +33,12 @@ export function parseHeader(fields: Readonly<Record<string, string>>): Header | 
     epochs.set(Number(field.slice('epoch:'.length)), { inherited: Number(inherited), branch })
   }
   const header = { epoch: Number(fields['epoch']), sequence: Number(fields['sequence']), epochs }
-  if (Number.isSafeInteger(header.epoch) && Number.isSafeInteger(header.sequence) && header.epoch >= 1) return header
-  throw new HeadwaterError('LOG_DAMAGED', `A partition's header has epoch ${fields['epoch']} and sequence ${fields['sequence']}, which cannot be.`)
+  if (Number.isSafeInteger(header.epoch) && Number.isSafeInteger(header.sequence) && header.epoch >= 1)
+    return header
+  throw new HeadwaterError(
+    'LOG_DAMAGED',
+    `A partition's header has epoch ${fields['epoch']} and sequence ${fields['sequence']}, which cannot be.`,
+  )
 }
 
 /**

@@ -19,10 +19,17 @@ export interface RangeOptions {
  * @param from `epoch` is that of the change before, or an earlier one
  * @param to the last entry ID to read; default: the end of the log
  */
-export async function readRange(options: RangeOptions, from: Stamp, count: number, to = '+'): Promise<Batch[]> {
+export async function readRange(
+  options: RangeOptions,
+  from: Stamp,
+  count: number,
+  to = '+',
+): Promise<Batch[]> {
   const { connection, keys, partition, context, deadlineMs, signal } = options
   const retrying = { doing: `reading partition ${partition}`, deadlineMs, ...(signal && { signal }) }
   const start = `${from.epoch}-${from.sequence}`
-  const entries = await persist(connection, retrying, (client) => client.xrange(keys.log, start, to, 'COUNT', count))
+  const entries = await persist(connection, retrying, (client) =>
+    client.xrange(keys.log, start, to, 'COUNT', count),
+  )
   return (entries as StreamEntry[]).map((entry) => decodeBatch(partition, entry, context))
 }

@@ -31,21 +31,31 @@ export async function* readPartition(
   if (from !== 'beginning') {
     const position = parsePosition(from)
     if (position.partition !== partition) {
-      throw new HeadwaterError('POSITION_INVALID', `Position ${from} is of partition ${position.partition}, not ${partition}.`)
+      throw new HeadwaterError(
+        'POSITION_INVALID',
+        `Position ${from} is of partition ${position.partition}, not ${partition}.`,
+      )
     }
     const header = await readHeader(connection, keys, deadlineMs)
     if (!header) throw missingHeader(namespace, partition)
     const survived = survivedUpTo(header, position)
     if (position.sequence > survived) {
-      throw new HeadwaterError('LOG_DAMAGED', `Position ${from} is of history that was lost: the log goes on after ${formatPosition(partition, { epoch: position.epoch, sequence: survived })}.`)
+      throw new HeadwaterError(
+        'LOG_DAMAGED',
+        `Position ${from} is of history that was lost: the log goes on after ${formatPosition(partition, { epoch: position.epoch, sequence: survived })}.`,
+      )
     }
     last = position
   }
   // At the beginning, what retention removed is not missing; everywhere else a hole is damage.
   let anywhere = from === 'beginning'
-  for (let given = 0; given < limit; ) {
+  for (let given = 0; given < limit;) {
     signal?.throwIfAborted()
-    const batches = await readRange({ ...options, signal }, { epoch: last.epoch, sequence: last.sequence + 1 }, batchesAtOnce)
+    const batches = await readRange(
+      { ...options, signal },
+      { epoch: last.epoch, sequence: last.sequence + 1 },
+      batchesAtOnce,
+    )
     if (batches.length === 0) return
     for (const batch of batches) {
       if (batch.last <= last.sequence) continue

@@ -40,7 +40,8 @@ export async function connect(target: RedisTarget, options: ConnectOptions): Pro
   const { namespace, collections = [], deadlineMs = 10_000, attemptMs = attemptMsDefault } = options
   checkOptions(options)
   const createClient = clientFactory(target)
-  const openConnection = (purpose: string): Connection => new Connection(() => createClient(`headwater:${namespace}:${purpose}`))
+  const openConnection = (purpose: string): Connection =>
+    new Connection(() => createClient(`headwater:${namespace}:${purpose}`))
   const connection = openConnection('commands')
   try {
     const { metadata, keys } = await openNamespace(connection, namespace, options, collections, deadlineMs)
@@ -71,7 +72,11 @@ function checkOptions(options: ConnectOptions): void {
   if (typeof namespace !== 'string' || !/^[a-zA-Z0-9_.-]{1,64}$/.test(namespace)) {
     invalid(`namespace ${JSON.stringify(namespace)} must be 1 to 64 of letters, digits, "_", "." and "-".`)
   }
-  const integer = (name: 'partitions' | 'replicas' | 'deadlineMs' | 'attemptMs' | 'idempotencyWindowMs', min: number, max: number): void => {
+  const integer = (
+    name: 'partitions' | 'replicas' | 'deadlineMs' | 'attemptMs' | 'idempotencyWindowMs',
+    min: number,
+    max: number,
+  ): void => {
     const value = options[name]
     if (value === undefined || (Number.isInteger(value) && value >= min && value <= max)) return
     invalid(`${name} ${String(value)} must be an integer from ${min} to ${max}.`)

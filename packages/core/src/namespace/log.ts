@@ -68,7 +68,15 @@ export class Log implements AsyncDisposable {
       replicas: metadata.replicas,
       checkCollection: (collection) => this.#checkCollection(collection),
     })
-    this.#applied = new AppliedWatch({ namespace, connection, keys, context: this.#context, router, collections, deadlineMs })
+    this.#applied = new AppliedWatch({
+      namespace,
+      connection,
+      keys,
+      context: this.#context,
+      router,
+      collections,
+      deadlineMs,
+    })
   }
 
   get partitions(): number {
@@ -85,7 +93,10 @@ export class Log implements AsyncDisposable {
    */
   append(change: ChangeRequest, options?: AppendOptions): Promise<AppendResult>
   append(changes: readonly ChangeRequest[], options?: AppendOptions): Promise<AppendResult[]>
-  append(changes: ChangeRequest | readonly ChangeRequest[], options: AppendOptions = {}): Promise<AppendResult | AppendResult[]> {
+  append(
+    changes: ChangeRequest | readonly ChangeRequest[],
+    options: AppendOptions = {},
+  ): Promise<AppendResult | AppendResult[]> {
     if (this.#closed) return Promise.reject(this.#closedError('append'))
     return this.#appender.append(changes as ChangeRequest, options)
   }
@@ -97,19 +108,35 @@ export class Log implements AsyncDisposable {
   }
 
   /** The latest values of keys, in their order; undefined for each that is absent. Not one moment for all of them. */
-  async getMany<T>(collection: Collection<T, any>, keys: readonly string[]): Promise<(Entity<T> | undefined)[]> {
+  async getMany<T>(
+    collection: Collection<T, any>,
+    keys: readonly string[],
+  ): Promise<(Entity<T> | undefined)[]> {
     if (this.#closed) throw this.#closedError('get')
     this.#checkCollection(collection)
     return await this.#state.entities(collection, keys)
   }
 
   /** The changes of one partition, in order, after `from` and up to the present end of the log. */
-  read(partition: number, from: 'beginning' | Position = 'beginning', options?: ReadOptions): AsyncIterable<Change> {
+  read(
+    partition: number,
+    from: 'beginning' | Position = 'beginning',
+    options?: ReadOptions,
+  ): AsyncIterable<Change> {
     if (this.#closed) throw this.#closedError('read')
     const { keys, connection, deadlineMs } = this.#parts
     const of = keys.partitions[partition]
-    if (!of) throw new HeadwaterError('OPTION_INVALID', `Partition ${String(partition)} does not exist; this log has 0 to ${this.partitions - 1}.`)
-    return readPartition({ connection, keys: of, partition, context: this.#context, deadlineMs }, this.namespace, from, options)
+    if (!of)
+      throw new HeadwaterError(
+        'OPTION_INVALID',
+        `Partition ${String(partition)} does not exist; this log has 0 to ${this.partitions - 1}.`,
+      )
+    return readPartition(
+      { connection, keys: of, partition, context: this.#context, deadlineMs },
+      this.namespace,
+      from,
+      options,
+    )
   }
 
   /**

@@ -66,7 +66,9 @@ export async function openNamespace(
     ['replicas', wishes.replicas ?? 0],
     ['status', 'creating'],
   ].flat()
-  const reply = await persist(connection, options, (client) => createMetadata.run(client, { keys: [key], args: proposed }))
+  const reply = await persist(connection, options, (client) =>
+    createMetadata.run(client, { keys: [key], args: proposed }),
+  )
   const stored = fieldsOf(reply)
   const metadata = parseMetadata(namespace, stored)
   checkWishes(namespace, metadata, wishes)
@@ -80,7 +82,11 @@ export async function openNamespace(
     await persist(connection, options, (client) => client.hset(key, 'status', 'ready'))
   }
   for (const collection of collections) {
-    checkCollection(namespace, collection, stored.get(`collection:${collection.name}`) as StateKept | undefined)
+    checkCollection(
+      namespace,
+      collection,
+      stored.get(`collection:${collection.name}`) as StateKept | undefined,
+    )
     if (stored.has(`collection:${collection.name}`)) continue
     for (const [partition, { header, digest, state }] of keys.partitions.entries()) {
       const states = Array.from({ length: metadata.buckets }, (_, bucket) => state(collection.name, bucket))
@@ -88,13 +94,19 @@ export async function openNamespace(
       const created = await persist(connection, options, (client) => createCollection.run(client, input))
       if (created === 'missing') throw missingHeader(namespace, partition)
     }
-    await persist(connection, options, (client) => client.hset(key, `collection:${collection.name}`, collection.state))
+    await persist(connection, options, (client) =>
+      client.hset(key, `collection:${collection.name}`, collection.state),
+    )
   }
   return { metadata, keys }
 }
 
 /** The collections that were ever connected, with what state they keep. */
-export async function storedCollections(connection: Connection, namespace: string, deadlineMs: number): Promise<Map<string, StateKept>> {
+export async function storedCollections(
+  connection: Connection,
+  namespace: string,
+  deadlineMs: number,
+): Promise<Map<string, StateKept>> {
   const options = { doing: 'reading the collections', deadlineMs }
   const stored = await persist(connection, options, (client) => client.hgetall(metadataKey(namespace)))
   const prefix = 'collection:'

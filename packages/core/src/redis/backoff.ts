@@ -11,7 +11,11 @@ export interface Backoff {
  *
  * @param attempt 1 for the first retry
  */
-export function backoffMs({ firstMs, maxMs }: Backoff, attempt: number, random: () => number = Math.random): number {
+export function backoffMs(
+  { firstMs, maxMs }: Backoff,
+  attempt: number,
+  random: () => number = Math.random,
+): number {
   const bound = Math.min(maxMs, firstMs * 2 ** Math.min(attempt - 1, 30))
   return Math.ceil(bound * random())
 }

@@ -45,7 +45,8 @@ export class Connection {
    * @throws AttemptTimeout, or whatever the client rejects with
    */
   attempt<T>(command: (client: RedisClient) => Promise<T>, timeoutMs: number): Promise<T> {
-    if (this.#closed) return Promise.reject(new HeadwaterError('CLOSED', 'The connection to Redis was closed.'))
+    if (this.#closed)
+      return Promise.reject(new HeadwaterError('CLOSED', 'The connection to Redis was closed.'))
     const client = this.#client
     if (client.status === 'ready') return this.#limit(client, command(client), timeoutMs)
     const startedAt = performance.now()

@@ -39,10 +39,14 @@ export function redisError(kind: RedisErrorKind, doing: string, error: unknown):
   const reason = error instanceof Error ? error.message : String(error)
   switch (kind) {
     case 'full':
-      return new HeadwaterError('REDIS_FULL', `Redis has no memory left for ${doing}: ${reason}`, { cause: error })
+      return new HeadwaterError('REDIS_FULL', `Redis has no memory left for ${doing}: ${reason}`, {
+        cause: error,
+      })
     case 'final':
       return new HeadwaterError('REDIS_REFUSED', `Redis refused ${doing}: ${reason}`, { cause: error })
     default:
-      return new HeadwaterError('REDIS_UNAVAILABLE', `Redis could not be used for ${doing}: ${reason}`, { cause: error })
+      return new HeadwaterError('REDIS_UNAVAILABLE', `Redis could not be used for ${doing}: ${reason}`, {
+        cause: error,
+      })
   }
 }

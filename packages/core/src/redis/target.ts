@@ -45,7 +45,10 @@ const sentOnce = {
 export function clientFactory(target: RedisTarget): ClientFactory {
   if (typeof target === 'string') return forOptions(parseUrl(target))
   if (typeof target !== 'object' || target === null) {
-    throw new HeadwaterError('OPTION_INVALID', `The Redis to connect to must be a URL, options or an ioredis instance, not ${String(target)}.`)
+    throw new HeadwaterError(
+      'OPTION_INVALID',
+      `The Redis to connect to must be a URL, options or an ioredis instance, not ${String(target)}.`,
+    )
   }
   if (isCluster(target)) {
     refusePrefix(target.options.keyPrefix ?? target.options.redisOptions?.keyPrefix)
@@ -87,11 +90,18 @@ function parseUrl(text: string): RedisOptions {
     url = new URL(text)
   } catch {
     // The text is not repeated: it may hold a password.
-    throw new HeadwaterError('OPTION_INVALID', 'The Redis URL cannot be read. Use redis://host:port/db, rediss://… or unix:///path/to.sock?db=0.')
+    throw new HeadwaterError(
+      'OPTION_INVALID',
+      'The Redis URL cannot be read. Use redis://host:port/db, rediss://… or unix:///path/to.sock?db=0.',
+    )
   }
-  const database = url.protocol === 'unix:' ? (url.searchParams.get('db') ?? '0') : url.pathname.slice(1) || '0'
+  const database =
+    url.protocol === 'unix:' ? (url.searchParams.get('db') ?? '0') : url.pathname.slice(1) || '0'
   if (!/^\d{1,5}$/.test(database)) {
-    throw new HeadwaterError('OPTION_INVALID', `The Redis URL names database ${JSON.stringify(database)}, which is no number.`)
+    throw new HeadwaterError(
+      'OPTION_INVALID',
+      `The Redis URL names database ${JSON.stringify(database)}, which is no number.`,
+    )
   }
   const options: RedisOptions = { db: Number(database) }
   if (url.username) options.username = decodeURIComponent(url.username)
@@ -106,13 +116,19 @@ function parseUrl(text: string): RedisOptions {
       return { ...options, host, port: Number(url.port || 6379) }
     }
     default:
-      throw new HeadwaterError('OPTION_INVALID', `A Redis URL begins with redis:, rediss: or unix:, not ${JSON.stringify(url.protocol)}.`)
+      throw new HeadwaterError(
+        'OPTION_INVALID',
+        `A Redis URL begins with redis:, rediss: or unix:, not ${JSON.stringify(url.protocol)}.`,
+      )
   }
 }
 
 function refusePrefix(keyPrefix: string | undefined): void {
   if (!keyPrefix) return
-  throw new HeadwaterError('OPTION_INVALID', `keyPrefix ${JSON.stringify(keyPrefix)} cannot work: it does not reach the keys that scripts use. Use \`namespace\` instead.`)
+  throw new HeadwaterError(
+    'OPTION_INVALID',
+    `keyPrefix ${JSON.stringify(keyPrefix)} cannot work: it does not reach the keys that scripts use. Use \`namespace\` instead.`,
+  )
 }
 
 // By shape and not by instanceof: the caller may hold another copy of ioredis.

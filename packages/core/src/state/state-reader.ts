@@ -33,9 +33,15 @@ export class StateReader {
   }
 
   /** The live entities of these keys, in their order; undefined for a key that is absent or deleted. */
-  async entities<T>(collection: Collection<T, any>, keys: readonly string[]): Promise<(Entity<T> | undefined)[]> {
+  async entities<T>(
+    collection: Collection<T, any>,
+    keys: readonly string[],
+  ): Promise<(Entity<T> | undefined)[]> {
     if (collection.state !== 'values') {
-      throw new HeadwaterError('STATE_REQUIRED', `${collection.name} is defined with state "versions", so the log keeps no values to read.`)
+      throw new HeadwaterError(
+        'STATE_REQUIRED',
+        `${collection.name} is defined with state "versions", so the log keeps no values to read.`,
+      )
     }
     const records = await this.records(collection, keys)
     return records.map((record, index) => {
@@ -51,7 +57,10 @@ export class StateReader {
   }
 
   /** What is kept of these keys, deleted ones included. */
-  async records(collection: Collection<any, any>, keys: readonly string[]): Promise<(StateRecord | undefined)[]> {
+  async records(
+    collection: Collection<any, any>,
+    keys: readonly string[],
+  ): Promise<(StateRecord | undefined)[]> {
     const buckets = new Map<string, { fields: string[]; indexes: number[] }>()
     for (const [index, key] of keys.entries()) {
       checkKey(collection.name, key)
@@ -66,7 +75,9 @@ export class StateReader {
     const options = { doing: `reading the state of ${collection.name}`, deadlineMs: this.#deadlineMs }
     await Promise.all(
       [...buckets].map(async ([hash, { fields, indexes }]) => {
-        const replies = await persist(this.#connection, options, (client) => client.hmgetBuffer(hash, ...fields))
+        const replies = await persist(this.#connection, options, (client) =>
+          client.hmgetBuffer(hash, ...fields),
+        )
         for (const [at, bytes] of replies.entries()) {
           if (bytes) records[indexes[at]!] = decodeStateRecord(bytes)
         }

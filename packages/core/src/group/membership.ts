@@ -1,0 +1,48 @@
+import type { NamespaceKeys } from '../namespace/keys.ts'
+import type { RedisClient } from '../redis/connection.ts'
+import { script } from '../redis/script.ts'
+import type { GroupView } from './assignment.ts'
+import { source as heartbeatLua } from './heartbeat.lua.ts'
+
+const heartbeatScript = script('heartbeat', heartbeatLua)
+
+export interface Member {
+  readonly keys: NamespaceKeys
+  readonly group: string
+  readonly worker: string
+  /** How long a life sign lasts, in ms. */
+  readonly leaseMs: number
+}
+
+/** Gives a life sign and sees how the group stands; also in how many ms the next lease of another worker runs out. */
+export async function observeGroup(
+  client: RedisClient,
+  { keys, group, worker, leaseMs }: Member,
+): Promise<{ view: GroupView; nextExpiryMs: number }> {
+  const heartbeat = heartbeatScript.run(client, {
+    keys: [keys.members(group)],
+    args: ['join', worker, leaseMs],
+  })
+  const [members, [seconds, microseconds], ...leases] = await Promise.all([
+    heartbeat as Promise<string[]>,
+    client.time(),
+    ...keys.partitions.map((of) => client.hmget(of.group(group), 'owner', 'expires')),
+  ])
+  const now = Number(seconds) * 1_000 + Number(microseconds) / 1_000
+  let nextExpiryMs = Number.POSITIVE_INFINITY
+  const owners = leases.map(([owner, expires]) => {
+    if (!owner) return undefined
+    const left = Number(expires) - now
+    if (left <= 0) return undefined
+    if (owner !== worker) nextExpiryMs = Math.min(nextExpiryMs, left)
+    return owner
+  })
+  return { view: { me: worker, members, owners }, nextExpiryMs }
+}
+
+export async function leaveGroup(
+  client: RedisClient,
+  { keys, group, worker, leaseMs }: Member,
+): Promise<void> {
+  await heartbeatScript.run(client, { keys: [keys.members(group)], args: ['leave', worker, leaseMs] })
+}

@@ -1,0 +1,260 @@
+import type { Batch } from '../change/batch.ts'
+import type { Change } from '../change/change.ts'
+import type { Stamp } from '../change/stamp.ts'
+
+export interface DispatcherOptions {
+  /** The collection that the sink takes: other changes of the partition are done at once. */
+  readonly collection: string
+  /** Whether changes of a key that wait together become their newest. Only right for changes of state. */
+  readonly coalesce: boolean
+  /** Where the partition stands: the first batch pushed continues after it. */
+  readonly start: Stamp
+}
+
+/** Changes of one key that go to the sink as one: all but the last are superseded by it. */
+export interface Run {
+  /** What is applied: the newest. */
+  readonly change: Change
+  readonly count: number
+  /** How often it was offered before. */
+  readonly attempts: number
+  /** @internal */ readonly queue: KeyQueue
+}
+
+/** What the caller has to do about a change that its sink rejects: park it, with everything behind it. */
+export interface Rejected {
+  readonly key: string
+  readonly changes: readonly Change[]
+  /** @internal */ readonly queue: KeyQueue
+}
+
+interface Work {
+  readonly change: Change
+  done: boolean
+}
+
+interface KeyQueue {
+  readonly key: string
+  items: Work[]
+  /** Index of the first item that is not done: `items` is only cut now and then. */
+  head: number
+  /** In the ready list, at the sink, postponed or being parked. */
+  busy: boolean
+  attempts: number
+  /** So many of the next changes go alone, because together they were rejected. */
+  alone: number
+}
+
+interface Entry {
+  readonly id: string
+  readonly last: Stamp
+  readonly works: readonly (Work | undefined)[]
+  readonly size: number
+}
+
+/**
+ * Who goes next in one partition. Keys run side by side; the changes of one key go in order, one run at a time. What
+ * is finished out of order is remembered until everything before it is finished too: that is the checkpoint.
+ *
+ * Pure: no clock, no I/O. Delays and parking are the caller's.
+ *
+ * Source of the idea: the key-ordered mode of Confluent's parallel consumer for Kafka.
+ */
+export class Dispatcher {
+  readonly #collection: string
+  readonly #coalesce: boolean
+  readonly #queues = new Map<string, KeyQueue>()
+  /** Queues that may go, first come first served; cut now and then. */
+  #ready: KeyQueue[] = []
+  #readyHead = 0
+  /** Entries that are not finished, in the order of the log. */
+  readonly #entries: Entry[] = []
+  #entriesHead = 0
+  #workHead = 0
+  #finished: string[] = []
+  #checkpoint: Stamp
+  #waiting = 0
+  #size = 0
+
+  constructor({ collection, coalesce, start }: DispatcherOptions) {
+    this.#collection = collection
+    this.#coalesce = coalesce
+    this.#checkpoint = start
+  }
+
+  /** Everything up to here is done. */
+  get checkpoint(): Stamp {
+    return this.#checkpoint
+  }
+
+  /** Changes that are not done. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  /** Characters held by batches that are not wholly done. */
+  get size(): number {
+    return this.#size
+  }
+
+  /** Takes a batch in; its first `skip` changes are done already. */
+  push(batch: Batch, skip: number): void {
+    const works: (Work | undefined)[] = []
+    for (let at = skip; at < batch.changes.length; at++) {
+      const change = batch.changes[at]!
+      if (change.collection !== this.#collection) {
+        works.push(undefined)
+        continue
+      }
+      const work: Work = { change, done: false }
+      works.push(work)
+      this.#waiting++
+      let queue = this.#queues.get(change.key)
+      if (!queue) {
+        queue = { key: change.key, items: [], head: 0, busy: false, attempts: 0, alone: 0 }
+        this.#queues.set(change.key, queue)
+      }
+      queue.items.push(work)
+      this.#makeReady(queue)
+    }
+    this.#entries.push({
+      id: batch.id,
+      last: { epoch: batch.epoch, sequence: batch.last },
+      works,
+      size: batch.size,
+    })
+    this.#size += batch.size
+    this.#advance()
+  }
+
+  /** An entry that holds nothing new: it is only to be acknowledged. */
+  known(id: string): void {
+    this.#finished.push(id)
+  }
+
+  /** The next runs, of distinct keys, at most so many and of so many characters (but at least one). */
+  take(countMax: number, sizeMax: number): Run[] {
+    const runs: Run[] = []
+    let size = 0
+    while (runs.length < countMax && this.#readyHead < this.#ready.length) {
+      const queue = this.#ready[this.#readyHead]!
+      const left = queue.items.length - queue.head
+      const count = this.#coalesce && queue.alone === 0 ? left : 1
+      const { change } = queue.items[queue.head + count - 1]!
+      const changeSize = change.payload.length + change.key.length
+      if (runs.length > 0 && size + changeSize > sizeMax) break
+      size += changeSize
+      this.#readyHead++
+      runs.push({ change, count, attempts: queue.attempts, queue })
+    }
+    if (this.#readyHead > 1_024 && this.#readyHead * 2 > this.#ready.length) {
+      this.#ready = this.#ready.slice(this.#readyHead)
+      this.#readyHead = 0
+    }
+    return runs
+  }
+
+  /** The sink has it, or something newer: the run is done. */
+  settle({ queue, count }: Run): void {
+    this.#finish(queue, count)
+    queue.busy = false
+    this.#makeReady(queue)
+  }
+
+  /** Not now: the key waits until `resume`. */
+  postpone({ queue }: Run): void {
+    queue.attempts++
+  }
+
+  /** A postponed key may go again. */
+  resume({ queue }: Run): void {
+    queue.busy = false
+    this.#makeReady(queue)
+  }
+
+  /**
+   * The sink rejects the run. If it stood for several changes, they go one by one, since only some may be bad: undefined.
+   * Else the change has to be parked, and everything of its key that waits behind it.
+   */
+  reject({ queue, count }: Run): Rejected | undefined {
+    if (count > 1) {
+      queue.alone = count
+      queue.attempts = 0
+      queue.busy = false
+      this.#makeReady(queue)
+      return undefined
+    }
+    return { key: queue.key, changes: waitingOf(queue), queue }
+  }
+
+  /** A run of a key that is parked already: everything of the key that waits goes behind it. */
+  divert({ queue }: Run): Rejected {
+    return { key: queue.key, changes: waitingOf(queue), queue }
+  }
+
+  /** The changes are set aside: for the log they are done. Later ones of the key may have come meanwhile. */
+  parked({ queue, changes }: Rejected): void {
+    this.#finish(queue, changes.length)
+    queue.busy = false
+    this.#makeReady(queue)
+  }
+
+  /** IDs of entries that are done with everything before them, since the last call. */
+  takeFinished(): string[] {
+    const finished = this.#finished
+    this.#finished = []
+    return finished
+  }
+
+  #makeReady(queue: KeyQueue): void {
+    if (queue.busy) return
+    if (queue.head === queue.items.length) {
+      this.#queues.delete(queue.key)
+      return
+    }
+    queue.busy = true
+    this.#ready.push(queue)
+  }
+
+  #finish(queue: KeyQueue, count: number): void {
+    for (let at = 0; at < count; at++) queue.items[queue.head++]!.done = true
+    if (queue.head > 64 && queue.head * 2 > queue.items.length) {
+      queue.items = queue.items.slice(queue.head)
+      queue.head = 0
+    }
+    queue.alone = Math.max(0, queue.alone - count)
+    queue.attempts = 0
+    this.#waiting -= count
+    this.#advance()
+  }
+
+  /** Moves the checkpoint over everything that is done without a gap. */
+  #advance(): void {
+    while (this.#entriesHead < this.#entries.length) {
+      const entry = this.#entries[this.#entriesHead]!
+      const { works, last } = entry
+      while (this.#workHead < works.length && works[this.#workHead]?.done !== false) this.#workHead++
+      if (this.#workHead < works.length) {
+        const sequence = last.sequence - (works.length - this.#workHead)
+        if (last.epoch !== this.#checkpoint.epoch || sequence > this.#checkpoint.sequence) {
+          // Before the first change of a new epoch is done, nothing says that the epoch has been entered.
+          if (this.#workHead > 0) this.#checkpoint = { epoch: last.epoch, sequence }
+        }
+        break
+      }
+      this.#checkpoint = last
+      this.#finished.push(entry.id)
+      this.#size -= entry.size
+      this.#entriesHead++
+      this.#workHead = 0
+    }
+    if (this.#entriesHead > 256 && this.#entriesHead * 2 > this.#entries.length) {
+      this.#entries.splice(0, this.#entriesHead)
+      this.#entriesHead = 0
+    }
+  }
+}
+
+function waitingOf(queue: KeyQueue): Change[] {
+  return queue.items.slice(queue.head).map(({ change }) => change)
+}

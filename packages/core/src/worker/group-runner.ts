@@ -1,0 +1,301 @@
+import type { BatchContext } from '../change/batch.ts'
+import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
+import { assign } from '../group/assignment.ts'
+import { acquireLease, releaseLease, renewLease, type Lease, type LeaseRequest } from '../group/lease.ts'
+import { leaveGroup, observeGroup, type Member } from '../group/membership.ts'
+import type { LogParts } from '../namespace/log.ts'
+import { backoffMs, type Backoff } from '../redis/backoff.ts'
+import type { Connection } from '../redis/connection.ts'
+import { pause } from '../redis/persist.ts'
+import { redisError, redisErrorKind } from '../redis/redis-error.ts'
+import type { Sink } from '../sink/sink.ts'
+import { PartitionLoop, type PartitionEnd } from './partition-loop.ts'
+import type { WorkerEvent } from './worker-event.ts'
+
+export interface GroupRunnerOptions {
+  readonly parts: LogParts
+  readonly context: BatchContext
+  readonly connection: Connection
+  readonly worker: string
+  readonly group: string
+  /** Guarded. */
+  readonly sink: Sink
+  readonly leaseMs: number
+  readonly coalesce: boolean
+  readonly concurrency: number
+  readonly prefetch: { readonly changes: number; readonly size: number }
+  readonly retry: Backoff
+  onEvent(event: WorkerEvent): void
+}
+
+/** A partition that this worker holds, or is giving back. */
+interface Holding {
+  lease: Lease
+  loop: PartitionLoop | undefined
+  stopping: boolean
+  ended: Promise<void>
+}
+
+const betweenRestarts: Backoff = { firstMs: 50, maxMs: 5_000 }
+/** A loop that ran this long was well: what ends it counts as a first failure. */
+const wellAfterMs = 10_000
+
+/** This worker's part in one group: which partitions it holds, and keeping the right to them. */
+export class GroupRunner {
+  readonly #options: GroupRunnerOptions
+  readonly #member: Member
+  readonly #holdings = new Map<number, Holding>()
+  readonly #abort = new AbortController()
+  readonly #tickMs: number
+  #running: Promise<void> | undefined
+  #prepared: Promise<void> | undefined
+  #lastRenewal = 0
+  /** Partitions that have lost their header or record: told once. */
+  readonly #missing = new Set<number>()
+
+  constructor(options: GroupRunnerOptions) {
+    this.#options = options
+    const { parts, group, worker, leaseMs } = options
+    this.#member = { keys: parts.keys, group, worker, leaseMs }
+    this.#tickMs = Math.max(20, Math.min(1_000, Math.floor(leaseMs / 10)))
+  }
+
+  start(): void {
+    this.#running ??= this.#run()
+  }
+
+  /** Finishes what is at the sink within the budget, and hands everything over. */
+  async stop(budgetMs: number): Promise<void> {
+    this.#abort.abort(new HeadwaterError('CLOSED', 'The worker was stopped.'))
+    await this.#running
+    const holdings = [...this.#holdings.values()]
+    for (const holding of holdings) this.#giveUp(holding, budgetMs)
+    // Renewed on: a drain may take longer than a lease lasts.
+    const renewing = setInterval(() => void this.#renew().catch(() => {}), this.#options.leaseMs / 3)
+    try {
+      await Promise.all(holdings.map(({ ended }) => ended))
+    } finally {
+      clearInterval(renewing)
+    }
+    await this.#options.connection
+      .attempt((client) => leaveGroup(client, this.#member), 1_000)
+      .catch(() => {
+        // The life sign runs out by itself.
+      })
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#abort
+    let failures = 0
+    while (!signal.aborted) {
+      let waitMs = this.#tickMs
+      try {
+        waitMs = await this.#tick()
+        failures = 0
+      } catch (error) {
+        failures++
+        this.#tellFailure(error, failures)
+      }
+      await pause(waitMs, signal).catch(() => {})
+    }
+  }
+
+  /** One round: life sign, renewal, and whatever there is to take or to give. Returns when to look again. */
+  async #tick(): Promise<number> {
+    const { connection, leaseMs } = this.#options
+    if (performance.now() - this.#lastRenewal >= leaseMs / 3) await this.#renew()
+    const { view, nextExpiryMs } = await connection.attempt(
+      (client) => observeGroup(client, this.#member),
+      leaseMs / 3,
+    )
+    // Our own leases are what we hold, whatever Redis says of them: a lost one is noticed by its renewal.
+    const owners = view.owners.map((owner, partition) =>
+      this.#holdings.has(partition) ? view.me : owner === view.me ? undefined : owner,
+    )
+    const { claim, release } = assign({ ...view, owners })
+    for (const partition of release) {
+      const holding = this.#holdings.get(partition)
+      if (holding) this.#giveUp(holding, leaseMs)
+    }
+    await Promise.all(claim.map((partition) => this.#claim(partition)))
+    return Math.max(1, Math.min(this.#tickMs, nextExpiryMs + 1))
+  }
+
+  async #claim(partition: number): Promise<void> {
+    const { connection, leaseMs, group, onEvent } = this.#options
+    const acquiredAt = performance.now()
+    const answer = await connection.attempt(
+      (client) => acquireLease(client, this.#request(partition)),
+      leaseMs / 3,
+    )
+    if (this.#abort.signal.aborted && answer.kind === 'granted') {
+      await connection.attempt(
+        (client) => releaseLease(client, this.#request(partition), answer.lease.token),
+        leaseMs / 3,
+      )
+      return
+    }
+    if (answer.kind === 'missing') this.#tellMissing(partition)
+    if (answer.kind !== 'granted') return
+    this.#missing.delete(partition)
+    const holding: Holding = {
+      lease: answer.lease,
+      loop: undefined,
+      stopping: false,
+      ended: Promise.resolve(),
+    }
+    this.#holdings.set(partition, holding)
+    onEvent({ kind: 'acquired', group, partition, token: answer.lease.token })
+    holding.ended = this.#hold(partition, holding, acquiredAt)
+  }
+
+  /** Works on a partition for as long as the lease is ours and nobody wants it back. */
+  async #hold(partition: number, holding: Holding, firstAcquiredAt: number): Promise<void> {
+    const { connection, leaseMs, group, onEvent } = this.#options
+    let acquiredAt = firstAcquiredAt
+    let failures = 0
+    while (!holding.stopping) {
+      const startedAt = performance.now()
+      const end = await this.#work(partition, holding, acquiredAt)
+      if (end.kind === 'stopped') break
+      if (performance.now() - startedAt > wellAfterMs) failures = 0
+      failures++
+      if (end.kind === 'fenced') {
+        onEvent({ kind: 'lost', group, partition, reason: end.reason })
+        break
+      }
+      if (end.kind === 'damaged') await this.#noteDamage(partition, end.error)
+      else if (failures === 1 || failures % 10 === 0) {
+        onEvent({ kind: 'retrying', group, partition, error: end.error, attempt: failures })
+      }
+      await pause(backoffMs(betweenRestarts, failures), this.#abort.signal).catch(() => {})
+      if (holding.stopping || this.#abort.signal.aborted) break
+      // A new token for a new beginning: whatever of the old one is still under way is refused by the sink.
+      acquiredAt = performance.now()
+      const answer = await connection
+        .attempt((client) => acquireLease(client, this.#request(partition)), leaseMs / 3)
+        .catch(() => undefined)
+      if (!answer) continue
+      if (answer.kind !== 'granted') {
+        onEvent({ kind: 'lost', group, partition, reason: 'another worker took the lease' })
+        break
+      }
+      holding.lease = answer.lease
+    }
+    await connection
+      .attempt((client) => releaseLease(client, this.#request(partition), holding.lease.token), leaseMs / 3)
+      .catch(() => {
+        // The lease runs out by itself.
+      })
+    if (holding.stopping)
+      onEvent({
+        kind: 'released',
+        group,
+        partition,
+        reason: this.#abort.signal.aborted ? 'stopping' : 'rebalanced',
+      })
+    this.#holdings.delete(partition)
+  }
+
+  async #work(partition: number, holding: Holding, acquiredAt: number): Promise<PartitionEnd> {
+    const { parts, context, connection, sink, onEvent } = this.#options
+    try {
+      await this.#prepare()
+    } catch (error) {
+      return { kind: 'restart', error: error as HeadwaterError }
+    }
+    holding.loop = new PartitionLoop({
+      ...this.#options,
+      namespace: parts.namespace,
+      lineage: parts.metadata.lineage,
+      partition,
+      request: this.#request(partition),
+      lease: holding.lease,
+      acquiredAt,
+      sink,
+      context,
+      connection,
+      openConnection: parts.openConnection,
+      deadlineMs: parts.deadlineMs,
+      onEvent,
+    })
+    if (holding.stopping) holding.loop.stop(0)
+    const end = await holding.loop.run()
+    holding.loop = undefined
+    return end
+  }
+
+  /** Creates or checks the target, once; again after it failed. */
+  #prepare(): Promise<void> {
+    this.#prepared ??= (this.#options.sink.prepare?.() ?? Promise.resolve()).catch((error: unknown) => {
+      this.#prepared = undefined
+      throw error
+    })
+    return this.#prepared
+  }
+
+  #giveUp(holding: Holding, budgetMs: number): void {
+    if (holding.stopping) return
+    holding.stopping = true
+    holding.loop?.stop(budgetMs)
+  }
+
+  async #renew(): Promise<void> {
+    const { connection, leaseMs } = this.#options
+    const sentAt = performance.now()
+    const holdings = [...this.#holdings]
+    const answers = await connection.attempt(
+      (client) =>
+        Promise.all(
+          holdings.map(([partition, { lease }]) => renewLease(client, this.#request(partition), lease.token)),
+        ),
+      leaseMs / 3,
+    )
+    this.#lastRenewal = sentAt
+    for (const [index, [partition, holding]] of holdings.entries()) {
+      const answer = answers[index]!
+      if (answer.kind === 'granted') holding.loop?.renewed(sentAt)
+      else if (answer.kind === 'missing') {
+        this.#tellMissing(partition)
+        holding.loop?.fence('the partition has lost its header or the group its record')
+      } else if (answer.kind === 'fenced') holding.loop?.fence('another worker took the lease')
+    }
+  }
+
+  #request(partition: number): LeaseRequest {
+    const { parts, group, worker, leaseMs } = this.#options
+    return { keys: parts.keys.partitions[partition]!, group, owner: worker, leaseMs }
+  }
+
+  #tellFailure(error: unknown, failures: number): void {
+    if (failures !== 1 && failures % 10 !== 0) return
+    const { group, onEvent } = this.#options
+    const told = isHeadwaterError(error)
+      ? error
+      : redisError(redisErrorKind(error), `keeping the leases of group ${group}`, error)
+    for (const partition of this.#holdings.keys())
+      onEvent({ kind: 'retrying', group, partition, error: told, attempt: failures })
+  }
+
+  #tellMissing(partition: number): void {
+    if (this.#missing.has(partition)) return
+    this.#missing.add(partition)
+    const { group, onEvent } = this.#options
+    const error = new HeadwaterError(
+      'LOG_DAMAGED',
+      `Partition ${partition} has lost its header, or group ${group} its record: were keys flushed, deleted or evicted?`,
+    )
+    onEvent({ kind: 'damaged', group, partition, error })
+  }
+
+  async #noteDamage(partition: number, error: HeadwaterError): Promise<void> {
+    const { connection, group, onEvent } = this.#options
+    onEvent({ kind: 'damaged', group, partition, error })
+    const key = this.#request(partition).keys.group(group)
+    await connection
+      .attempt((client) => client.hset(key, 'damage', error.message), 1_000)
+      .catch(() => {
+        // Told as an event at least; the next round notes it again.
+      })
+  }
+}

@@ -1,0 +1,543 @@
+import type { BatchContext } from '../change/batch.ts'
+import { compareStamps, type Stamp } from '../change/stamp.ts'
+import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
+import { commit } from '../group/commit.ts'
+import { raiseEpoch, type Lease, type LeaseRequest } from '../group/lease.ts'
+import { readHeader, survivedUpTo, type Header } from '../log/header.ts'
+import { missingHeader } from '../namespace/metadata.ts'
+import { park } from '../parking/park.ts'
+import { parkedField } from '../parking/parked-key.ts'
+import { backoffMs, type Backoff } from '../redis/backoff.ts'
+import { AttemptTimeout, type Connection, type RedisClient } from '../redis/connection.ts'
+import { pause, persist } from '../redis/persist.ts'
+import { redisError, redisErrorKind } from '../redis/redis-error.ts'
+import type { Outcome } from '../sink/outcome.ts'
+import type { Sink, SinkPartition, SinkPosition } from '../sink/sink.ts'
+import { Dispatcher, type Rejected, type Run } from './dispatcher.ts'
+import { HistoryForked, PartitionReader } from './partition-reader.ts'
+import { Signal } from './signal.ts'
+import type { WorkerEvent } from './worker-event.ts'
+
+export interface PartitionLoopOptions {
+  readonly namespace: string
+  readonly lineage: string
+  readonly partition: number
+  readonly request: LeaseRequest
+  readonly lease: Lease
+  /** `performance.now()` before the lease was asked for. */
+  readonly acquiredAt: number
+  readonly sink: Sink
+  readonly context: BatchContext
+  /** For commands that answer at once. */
+  readonly connection: Connection
+  openConnection(purpose: string): Connection
+  readonly coalesce: boolean
+  readonly concurrency: number
+  /** Bounds of what is read ahead. */
+  readonly prefetch: { readonly changes: number; readonly size: number }
+  readonly retry: Backoff
+  readonly deadlineMs: number
+  onEvent(event: WorkerEvent): void
+}
+
+/** Why a partition loop ended. */
+export type PartitionEnd =
+  | { readonly kind: 'stopped' }
+  /** Another worker owns the partition. */
+  | { readonly kind: 'fenced'; readonly reason: string }
+  /** It has to begin again from what the log and the sink say now. */
+  | { readonly kind: 'restart'; readonly error: HeadwaterError }
+  /** Changes that it needs are missing. */
+  | { readonly kind: 'damaged'; readonly error: HeadwaterError }
+
+const blockMs = 2_000
+const batchesAtOnceMax = 64
+const idleMs = 500
+const betweenReads: Backoff = { firstMs: 50, maxMs: 1_000 }
+
+/** One partition of one group, from the lease that was granted to the lease that is given back. */
+export class PartitionLoop {
+  readonly #options: PartitionLoopOptions
+  readonly #changed = new Signal()
+  readonly #abort = new AbortController()
+  readonly #blocking: Connection
+  #sinkPartition: SinkPartition | undefined
+  #dispatcher!: Dispatcher
+  #reader: PartitionReader | undefined
+  #parkedFields = new Set<string>()
+  #stopping = false
+  #end: PartitionEnd | undefined
+  #applying = 0
+  #committed!: Stamp
+  #saved!: Stamp
+  #committing = false
+  #branches: ReadonlyMap<number, { readonly branch: string }> = new Map()
+  /** After a call that the sink refused as a whole: until then it is left alone. */
+  #sinkRestsUntil = 0
+  #failedCalls = 0
+  /** By our own clock: after that another worker may have the partition, so nothing new is started. */
+  #leaseEndsAt: number
+
+  constructor(options: PartitionLoopOptions) {
+    this.#options = options
+    this.#leaseEndsAt = options.acquiredAt + options.request.leaseMs
+    this.#blocking = options.openConnection(`read:${options.request.group}:${options.partition}`)
+  }
+
+  /** Runs until the partition is given up. Never rejects. */
+  async run(): Promise<PartitionEnd> {
+    try {
+      await this.#open()
+      // Each to its own end: nothing of this partition may still run when the lease is given back.
+      const ended = (error: unknown): void => this.#finish(endOf(error))
+      await Promise.all([
+        this.#read().catch(ended),
+        this.#apply().catch(ended),
+        this.#commitAndSave().catch(ended),
+      ])
+    } catch (error) {
+      this.#finish(endOf(error))
+    } finally {
+      this.#blocking.close()
+      await this.#sinkPartition?.close().catch(() => {})
+    }
+    return this.#end ?? { kind: 'stopped' }
+  }
+
+  /** Stops reading, lets what is at the sink finish until `budgetMs` is over, commits, and ends. */
+  stop(budgetMs: number): void {
+    if (this.#stopping) return
+    this.#stopping = true
+    void this.#reader?.unblock()
+    const timer = setTimeout(
+      () => this.#abort.abort(new HeadwaterError('CLOSED', 'The worker stopped before the sink answered.')),
+      budgetMs,
+    )
+    timer.unref()
+    this.#abort.signal.addEventListener('abort', () => clearTimeout(timer), { once: true })
+    this.#changed.notify()
+  }
+
+  /** The lease is another's: nothing more may be written. */
+  fence(reason: string): void {
+    this.#finish({ kind: 'fenced', reason })
+  }
+
+  get #ending(): boolean {
+    return this.#stopping || this.#end !== undefined
+  }
+
+  #finish(end: PartitionEnd): void {
+    this.#end ??= end
+    if (end.kind !== 'stopped')
+      this.#abort.abort(new HeadwaterError('CLOSED', 'The worker gave the partition up.'))
+    this.#changed.notify()
+    void this.#reader?.unblock()
+  }
+
+  /** The lease was renewed by a request sent then. */
+  renewed(sentAt: number): void {
+    const ran = performance.now() > this.#leaseEndsAt
+    this.#leaseEndsAt = Math.max(this.#leaseEndsAt, sentAt + this.#options.request.leaseMs)
+    if (ran) this.#changed.notify()
+  }
+
+  /** Opens the sink, and finds out from where to go on: from what both the log and the sink know to be done. */
+  async #open(): Promise<void> {
+    const { sink, lineage, request, partition, lease, connection, deadlineMs, namespace, onEvent } =
+      this.#options
+    const fence = { epoch: lease.epoch, token: lease.token, owner: lease.owner }
+    this.#sinkPartition = await sink.open({
+      lineage,
+      group: request.group,
+      partition,
+      fence,
+      signal: this.#abort.signal,
+    })
+    let header = await this.#header()
+    const position = this.#sinkPosition(header)
+    if (position.ahead) {
+      // The sink has seen what this log has lost. A later epoch makes new changes win over it.
+      await persist(connection, { doing: 'opening a new epoch', deadlineMs }, (client) =>
+        raiseEpoch(client, request.keys, position.ahead!.epoch),
+      )
+      header = await this.#header()
+      onEvent({ kind: 'history-lost', group: request.group, partition, ...position.ahead })
+      await this.#noteLost(
+        `lost ${position.ahead.from}-${position.ahead.to} of epoch ${position.ahead.epoch}, which the sink has seen`,
+      )
+      // The fence carries the epoch it was granted in: a new one is needed to write behind the new history.
+      throw new Restart('the log was behind the sink')
+    }
+    const checkpoint = survivingStamp(header, lease.checkpoint)
+    if (
+      compareStamps(checkpoint, lease.checkpoint) !== 0 &&
+      lease.checkpoint.sequence > checkpoint.sequence
+    ) {
+      onEvent({
+        kind: 'history-lost',
+        group: request.group,
+        partition,
+        epoch: lease.checkpoint.epoch,
+        from: checkpoint.sequence + 1,
+        to: lease.checkpoint.sequence,
+      })
+      await this.#noteLost(
+        `lost ${checkpoint.sequence + 1}-${lease.checkpoint.sequence} of epoch ${lease.checkpoint.epoch}`,
+      )
+    }
+    const start = position.stamp.sequence < checkpoint.sequence ? position.stamp : checkpoint
+    if (start.sequence < Math.min(checkpoint.sequence, lease.saved.sequence)) {
+      onEvent({
+        kind: 'sink-behind',
+        group: request.group,
+        partition,
+        from: start.sequence + 1,
+        to: checkpoint.sequence,
+      })
+    }
+    this.#branches = header.epochs
+    this.#committed = checkpoint
+    this.#saved = position.stamp
+    this.#dispatcher = new Dispatcher({
+      collection: sink.collection.name,
+      coalesce: this.#options.coalesce,
+      start,
+    })
+    this.#reader = new PartitionReader({
+      namespace,
+      connection,
+      blocking: this.#blocking,
+      keys: request.keys,
+      partition,
+      group: request.group,
+      context: this.#options.context,
+      start,
+      deadlineMs,
+      signal: this.#abort.signal,
+    })
+    const fields = await this.#persist('reading the parked keys', (client) =>
+      client.hkeys(request.keys.parkedKeys(request.group)),
+    )
+    this.#parkedFields = new Set(fields.filter((field) => field !== ''))
+  }
+
+  async #header(): Promise<Header> {
+    const { connection, request, deadlineMs, namespace, partition } = this.#options
+    const header = await readHeader(connection, request.keys, deadlineMs)
+    if (!header) throw missingHeader(namespace, partition)
+    return header
+  }
+
+  /** Where the sink stands in the log's history; `ahead` is what it has seen and the log does not have any more. */
+  #sinkPosition(header: Header): { stamp: Stamp; ahead?: { epoch: number; from: number; to: number } } {
+    const position = this.#sinkPartition!.position
+    if (!position) return { stamp: { epoch: 0, sequence: 0 } }
+    const survived = survivedUpTo(header, position)
+    // The same number, given twice by copies of the log that went different ways.
+    const namesake =
+      position.epoch > 0 &&
+      position.branch !== '' &&
+      header.epochs.get(position.epoch)?.branch !== position.branch
+    const inherited = header.epochs.get(position.epoch)?.inherited ?? 0
+    const reaches = namesake ? Math.min(survived, inherited) : survived
+    if (position.sequence <= reaches) return { stamp: { epoch: position.epoch, sequence: position.sequence } }
+    const ahead = { epoch: position.epoch, from: reaches + 1, to: position.sequence }
+    if (position.epoch >= header.epoch) return { stamp: { epoch: 0, sequence: 0 }, ahead }
+    // An epoch above the sink's is open already: it goes on where the histories part.
+    return { stamp: { epoch: position.epoch, sequence: reaches } }
+  }
+
+  async #read(): Promise<void> {
+    const { prefetch, request, partition, onEvent } = this.#options
+    const reader = this.#reader!
+    let failures = 0
+    // Until some were seen, batches count as large: a backlog must not arrive in one piece.
+    let changesPerBatch = 1_000
+    let sizePerBatch = 262_144
+    while (!this.#ending) {
+      const room = prefetch.changes - this.#dispatcher.waiting
+      if (room <= 0 || this.#dispatcher.size >= prefetch.size) {
+        await this.#changed.wait()
+        continue
+      }
+      try {
+        const sizeRoom = prefetch.size - this.#dispatcher.size
+        const fitting = Math.floor(Math.min(room / changesPerBatch, sizeRoom / sizePerBatch))
+        const { batches, known, groupRestored } = await reader.next(
+          Math.max(1, Math.min(batchesAtOnceMax, fitting)),
+          blockMs,
+        )
+        failures = 0
+        if (groupRestored) onEvent({ kind: 'group-restored', group: request.group, partition })
+        let changes = 0
+        let size = 0
+        for (const { batch, skip } of batches) {
+          if (!this.#branches.has(batch.epoch)) this.#branches = (await this.#header()).epochs
+          this.#dispatcher.push(batch, skip)
+          changes += batch.changes.length
+          size += batch.size
+        }
+        if (batches.length > 0) {
+          changesPerBatch = Math.max(1, changes / batches.length)
+          sizePerBatch = Math.max(1, size / batches.length)
+        }
+        for (const id of known) this.#dispatcher.known(id)
+        if (batches.length > 0 || known.length > 0) this.#changed.notify()
+      } catch (error) {
+        if (this.#ending) return
+        const failed = readFailure(error)
+        if (!failed) throw error
+        failures++
+        if (failures === 1 || failures % 10 === 0) {
+          onEvent({ kind: 'retrying', group: request.group, partition, error: failed, attempt: failures })
+        }
+        await pause(backoffMs(betweenReads, failures), this.#abort.signal).catch(() => {})
+      }
+    }
+  }
+
+  async #apply(): Promise<void> {
+    const { concurrency, sink } = this.#options
+    const { changes: changesMax, bytes: sizeMax } = sink.capabilities.batch
+    while (!this.#end) {
+      if (this.#stopping) {
+        if (this.#applying === 0) return
+        await this.#changed.wait()
+        continue
+      }
+      if (performance.now() > this.#leaseEndsAt) {
+        await this.#changed.wait()
+        continue
+      }
+      const rest = this.#sinkRestsUntil - performance.now()
+      if (rest > 0) {
+        await this.#changed.wait(rest)
+        continue
+      }
+      const runs = this.#applying < concurrency ? this.#dispatcher.take(changesMax, sizeMax) : []
+      if (runs.length === 0) {
+        await this.#changed.wait()
+        continue
+      }
+      this.#applying++
+      void this.#applyRuns(runs)
+        .catch((error: unknown) => this.#finish(endOf(error)))
+        .finally(() => {
+          this.#applying--
+          this.#changed.notify()
+        })
+    }
+    while (this.#applying > 0) await this.#changed.wait()
+  }
+
+  async #applyRuns(runs: readonly Run[]): Promise<void> {
+    const parkedAlready: Run[] = []
+    const offered: Run[] = []
+    for (const run of runs) {
+      const parked =
+        this.#parkedFields.size > 0 &&
+        this.#parkedFields.has(parkedField(run.change.collection, run.change.key))
+      ;(parked ? parkedAlready : offered).push(run)
+    }
+    for (const run of parkedAlready) {
+      const behind = new HeadwaterError('SINK_REJECTED', 'An earlier change of this key is parked.')
+      await this.#park(this.#dispatcher.divert(run), behind)
+    }
+    if (offered.length === 0) return
+    const done = this.#dispatcher.checkpoint
+    const outcomes = await this.#sinkPartition!.apply(
+      offered.map(({ change }) => change),
+      this.#position(done),
+      { signal: this.#abort.signal },
+    )
+    const refused = outcomes.filter(({ kind }) => kind === 'retry').length
+    if (refused === outcomes.length) this.#restSink(outcomes[0]!)
+    else this.#failedCalls = 0
+    if (refused === 0 && compareStamps(done, this.#saved) > 0) this.#saved = done
+    for (const [index, run] of offered.entries()) {
+      const outcome = outcomes[index]!
+      switch (outcome.kind) {
+        case 'applied':
+        case 'stale':
+          this.#dispatcher.settle(run)
+          break
+        case 'retry':
+          this.#postpone(run, refused === outcomes.length)
+          break
+        case 'reject': {
+          const rejected = this.#dispatcher.reject(run)
+          if (rejected) await this.#park(rejected, outcome.error)
+        }
+      }
+    }
+  }
+
+  /** The whole call was refused: the sink is in trouble, not a key. */
+  #restSink(outcome: Outcome): void {
+    const { retry, request, partition, onEvent } = this.#options
+    this.#failedCalls++
+    this.#sinkRestsUntil = performance.now() + backoffMs(retry, this.#failedCalls)
+    if (outcome.kind !== 'retry' || this.#ending) return
+    if (this.#failedCalls === 1 || this.#failedCalls % 10 === 0) {
+      onEvent({
+        kind: 'retrying',
+        group: request.group,
+        partition,
+        error: outcome.error,
+        attempt: this.#failedCalls,
+      })
+    }
+  }
+
+  #postpone(run: Run, withSink: boolean): void {
+    this.#dispatcher.postpone(run)
+    if (withSink) return this.#dispatcher.resume(run)
+    pause(backoffMs(this.#options.retry, run.attempts + 1), this.#abort.signal).then(
+      () => {
+        this.#dispatcher.resume(run)
+        this.#changed.notify()
+      },
+      () => {}, // The partition is given up: nothing of it is offered again.
+    )
+  }
+
+  async #park(rejected: Rejected, error: HeadwaterError): Promise<void> {
+    const { request, lease, partition, onEvent } = this.#options
+    const chunk = 100
+    for (let from = 0; from < rejected.changes.length; from += chunk) {
+      const changes = rejected.changes.slice(from, from + chunk)
+      const answer = await this.#persist('parking a key', (client) =>
+        park(client, request, lease.token, changes, error),
+      )
+      if (answer === 'fenced') throw new Fenced('another worker took the lease')
+    }
+    const [change] = rejected.changes
+    this.#parkedFields.add(parkedField(change!.collection, change!.key))
+    this.#dispatcher.parked(rejected)
+    onEvent({
+      kind: 'parked',
+      group: request.group,
+      partition,
+      key: rejected.key,
+      changes: rejected.changes.length,
+      error,
+    })
+  }
+
+  /** Moves the checkpoint behind what is done, one commit at a time; when nothing is left to do, the sink's own position too. */
+  async #commitAndSave(): Promise<void> {
+    for (;;) {
+      const drained = this.#stopping && this.#applying === 0
+      if (this.#end && this.#end.kind !== 'stopped') return
+      if (compareStamps(this.#dispatcher.checkpoint, this.#committed) > 0) {
+        await this.#commit()
+        continue
+      }
+      const idle = this.#dispatcher.waiting === 0 || drained
+      if (idle && compareStamps(this.#saved, this.#committed) < 0) {
+        if (!drained) {
+          const before = this.#committed
+          await this.#changed.wait(idleMs)
+          if (
+            this.#committed !== before ||
+            compareStamps(this.#dispatcher.checkpoint, before) > 0 ||
+            this.#ending
+          )
+            continue
+        }
+        await this.#save()
+        continue
+      }
+      const leftovers = this.#dispatcher.takeFinished()
+      if (leftovers.length > 0) {
+        await this.#send(leftovers)
+        continue
+      }
+      if (drained) return
+      await this.#changed.wait()
+    }
+  }
+
+  async #commit(): Promise<void> {
+    const checkpoint = this.#dispatcher.checkpoint
+    await this.#send(this.#dispatcher.takeFinished(), checkpoint)
+    this.#committed = checkpoint
+  }
+
+  async #send(entries: readonly string[], checkpoint: Stamp = this.#committed): Promise<void> {
+    const { request, lease } = this.#options
+    const sentAt = performance.now()
+    const answer = await this.#persist('moving the checkpoint', (client) =>
+      commit(client, request, lease.token, { checkpoint, saved: this.#saved, entries }),
+    )
+    if (answer === 'fenced') throw new Fenced('another worker took the lease')
+    this.renewed(sentAt)
+  }
+
+  /** Lets the sink store where it stands. That it fails now is no reason to stop: the next change stores it too. */
+  async #save(): Promise<void> {
+    const saved = this.#committed
+    try {
+      await this.#sinkPartition!.advance(this.#position(saved))
+    } catch (error) {
+      if (isHeadwaterError(error, 'SINK_FENCED')) throw error
+      if (this.#ending) {
+        this.#saved = saved
+        return
+      }
+      await this.#changed.wait(backoffMs(this.#options.retry, 5))
+      return
+    }
+    this.#saved = saved
+    await this.#send([])
+  }
+
+  #position({ epoch, sequence }: Stamp): SinkPosition {
+    return { epoch, sequence, branch: this.#branches.get(epoch)?.branch ?? '' }
+  }
+
+  #persist<T>(doing: string, command: (client: RedisClient) => Promise<T>): Promise<T> {
+    const { connection, request } = this.#options
+    // Within a lease's time: after that, somebody else has the partition anyway.
+    return persist(connection, { doing, deadlineMs: request.leaseMs }, command)
+  }
+
+  /** Kept beside the group, for whoever asks later what the log lost. */
+  async #noteLost(what: string): Promise<void> {
+    const { request } = this.#options
+    await this.#persist('noting lost history', (client) =>
+      client.hset(request.keys.group(request.group), 'lost', what),
+    )
+  }
+}
+
+class Fenced extends Error {}
+class Restart extends Error {}
+
+function endOf(error: unknown): PartitionEnd {
+  if (error instanceof Fenced) return { kind: 'fenced', reason: error.message }
+  if (error instanceof Restart)
+    return { kind: 'restart', error: new HeadwaterError('LOG_DAMAGED', error.message) }
+  if (error instanceof HistoryForked)
+    return { kind: 'restart', error: new HeadwaterError('LOG_DAMAGED', error.message) }
+  if (isHeadwaterError(error, 'SINK_FENCED')) return { kind: 'fenced', reason: error.message }
+  if (isHeadwaterError(error, 'LOG_DAMAGED')) return { kind: 'damaged', error }
+  if (isHeadwaterError(error)) return { kind: 'restart', error }
+  return { kind: 'restart', error: redisError(redisErrorKind(error), 'working on a partition', error) }
+}
+
+/** The checkpoint as far as it is in the surviving history. */
+function survivingStamp(header: Header, stamp: Stamp): Stamp {
+  const survived = survivedUpTo(header, stamp)
+  return stamp.sequence <= survived ? stamp : { epoch: stamp.epoch, sequence: survived }
+}
+
+/** A read that may succeed when it is tried again; undefined for damage and forks, which it cannot mend. */
+function readFailure(error: unknown): HeadwaterError | undefined {
+  if (error instanceof HistoryForked) return undefined
+  if (isHeadwaterError(error)) return error.retryable ? error : undefined
+  if (error instanceof AttemptTimeout) return redisError('unknown', 'reading the log', error)
+  const kind = redisErrorKind(error)
+  return kind === 'final' ? undefined : redisError(kind, 'reading the log', error)
+}

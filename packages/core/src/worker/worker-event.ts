@@ -1,0 +1,34 @@
+import type { HeadwaterError } from '../errors/headwater-error.ts'
+
+interface Where {
+  readonly group: string
+  readonly partition: number
+}
+
+/** What a worker tells about itself: for logs, and for tests that wait for something to happen. */
+export type WorkerEvent =
+  | (Where & { readonly kind: 'acquired'; readonly token: number })
+  /** Given up on purpose, or taken by another worker. */
+  | (Where & { readonly kind: 'released'; readonly reason: 'stopping' | 'rebalanced' })
+  | (Where & { readonly kind: 'lost'; readonly reason: string })
+  /** A sink or Redis failed and is tried again. Told at the first failure, then at every tenth. */
+  | (Where & { readonly kind: 'retrying'; readonly error: HeadwaterError; readonly attempt: number })
+  | (Where & {
+      readonly kind: 'parked'
+      readonly key: string
+      readonly changes: number
+      readonly error: HeadwaterError
+    })
+  /** The group had disappeared from Redis and was made again where the worker stood. */
+  | (Where & { readonly kind: 'group-restored' })
+  /** The log lost history that the sink, or this worker, had seen. The partition goes on in the history that survived. */
+  | (Where & {
+      readonly kind: 'history-lost'
+      readonly epoch: number
+      readonly from: number
+      readonly to: number
+    })
+  /** The sink stands behind the group's checkpoint (restored, emptied): changes are applied again from there. */
+  | (Where & { readonly kind: 'sink-behind'; readonly from: number; readonly to: number })
+  /** The partition cannot go on: changes that it needs are missing. */
+  | (Where & { readonly kind: 'damaged'; readonly error: HeadwaterError })

@@ -1,0 +1,147 @@
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import { HeadwaterError } from '../errors/headwater-error.ts'
+import { checkGroupName } from '../group/group-name.ts'
+import { registerGroup } from '../group/register-group.ts'
+import { logParts, type Log } from '../namespace/log.ts'
+import type { Backoff } from '../redis/backoff.ts'
+import { guardSink } from '../sink/guarded-sink.ts'
+import type { Sink } from '../sink/sink.ts'
+import { GroupRunner } from './group-runner.ts'
+import type { WorkerEvent } from './worker-event.ts'
+
+/** A sink, and how its group works; a sink alone means the defaults. */
+export interface GroupOptions {
+  readonly sink: Sink<any>
+  /** Whether changes of a key that wait together are applied as their newest. Default true. */
+  readonly coalesce?: boolean
+  /** How many calls of one partition may be at the sink at once. Default and upper bound: what the sink declares. */
+  readonly concurrency?: number
+  /** How long one call of the sink may take, in ms. Default 30,000. */
+  readonly applyTimeoutMs?: number
+}
+
+export interface WorkerOptions {
+  /** Each group has one sink and its own progress. A new name begins at the beginning of the log. */
+  readonly groups: Readonly<Record<string, Sink<any> | GroupOptions>>
+  /** After this time without a life sign, another worker takes over. From 100, default 15,000 ms. */
+  readonly leaseMs?: number
+  /** How long `stop` lets sinks finish, in ms. Default 10,000. */
+  readonly drainMs?: number
+  /** Read ahead for each partition at most: changes (default 2,000) and characters (default 2,097,152). */
+  readonly prefetch?: { readonly changes?: number; readonly size?: number }
+  /** Delays between attempts at a failing sink. Default: from 100 ms, at most 30,000 ms, with full jitter. */
+  readonly retry?: Backoff
+  /** Shown, with a random part behind it, as the owner of leases. Default: host name and process number. */
+  readonly name?: string
+  readonly onEvent?: (event: WorkerEvent) => void
+}
+
+/** Applies the changes of a log to sinks, together with all other workers of the same groups. */
+export interface Worker extends AsyncDisposable {
+  readonly name: string
+  /** Settles when the worker has stopped. */
+  readonly done: Promise<void>
+  /** Stops reading, finishes what is at the sinks, and hands its partitions over. Safe to call twice. */
+  stop(): Promise<void>
+}
+
+/**
+ * Starts a worker. Several of them, in one process or many, share the partitions of their groups.
+ *
+ * @throws HeadwaterError OPTION_INVALID, COLLECTION_UNKNOWN, SINK_CONTRACT, LOG_DAMAGED, REDIS_UNAVAILABLE
+ */
+export async function startWorker(log: Log, options: WorkerOptions): Promise<Worker> {
+  const parts = logParts(log)
+  const { leaseMs = 15_000, drainMs = 10_000, onEvent = () => {} } = options
+  checkInteger('leaseMs', leaseMs, 100, 3_600_000)
+  checkInteger('drainMs', drainMs, 0, 3_600_000)
+  const groups = Object.entries(options.groups ?? {}).map(([group, given]) => checkGroup(log, group, given))
+  if (groups.length === 0) throw new HeadwaterError('OPTION_INVALID', 'A worker needs at least one group.')
+  for (const { group } of groups)
+    await registerGroup(parts.connection, parts.namespace, parts.keys, group, parts.deadlineMs)
+
+  // The random part keeps apart what was given the same name: two owners of one name would both believe in their lease.
+  const name = `${options.name ?? `${hostname()}-${process.pid}`}-${randomBytes(3).toString('hex')}`
+  const connection = parts.openConnection('worker')
+  const runners = groups.map(({ group, sink, coalesce, concurrency }) => {
+    return new GroupRunner({
+      parts,
+      context: { hasher: parts.hasher, buckets: parts.metadata.buckets },
+      connection,
+      worker: name,
+      group,
+      sink,
+      leaseMs,
+      coalesce,
+      concurrency,
+      prefetch: { changes: options.prefetch?.changes ?? 2_000, size: options.prefetch?.size ?? 2_097_152 },
+      retry: options.retry ?? { firstMs: 100, maxMs: 30_000 },
+      onEvent,
+    })
+  })
+  for (const runner of runners) runner.start()
+
+  let finished!: () => void
+  const done = new Promise<void>((resolve) => (finished = resolve))
+  let stopping: Promise<void> | undefined
+  const stop = async (): Promise<void> => {
+    await Promise.all(runners.map((runner) => runner.stop(drainMs)))
+    connection.close()
+    finished()
+  }
+  return {
+    name,
+    done,
+    stop: () => (stopping ??= stop()),
+    [Symbol.asyncDispose]: () => (stopping ??= stop()),
+  }
+}
+
+function checkGroup(
+  log: Log,
+  group: string,
+  given: Sink<any> | GroupOptions,
+): {
+  group: string
+  sink: Sink
+  coalesce: boolean
+  concurrency: number
+} {
+  checkGroupName(group)
+  const {
+    sink,
+    coalesce = true,
+    concurrency,
+    applyTimeoutMs,
+  }: GroupOptions = 'sink' in given ? given : { sink: given }
+  if (typeof sink?.open !== 'function') {
+    throw new HeadwaterError(
+      'OPTION_INVALID',
+      `Group ${JSON.stringify(group)} needs a sink, such as postgresSink(…) gives.`,
+    )
+  }
+  const known = logParts(log).collections.get(sink.collection.name)
+  if (known !== sink.collection) {
+    throw new HeadwaterError(
+      'COLLECTION_UNKNOWN',
+      `The sink of group ${group} takes ${sink.collection.name}, which was not given to connect().`,
+    )
+  }
+  if (concurrency !== undefined)
+    checkInteger(`concurrency of group ${group}`, concurrency, 1, sink.capabilities.concurrency)
+  return {
+    group,
+    sink: guardSink(sink, applyTimeoutMs === undefined ? {} : { applyTimeoutMs }),
+    coalesce,
+    concurrency: concurrency ?? sink.capabilities.concurrency,
+  }
+}
+
+function checkInteger(name: string, value: unknown, min: number, max: number): void {
+  if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) return
+  throw new HeadwaterError(
+    'OPTION_INVALID',
+    `${name} ${String(value)} must be an integer from ${min} to ${max}.`,
+  )
+}
