@@ -4,23 +4,24 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
+  readdirSync,
   renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { LocalServerError } from './local-server-error.ts'
 
 const LOCK_STALE_MS = 120_000
 const LOCK_POLL_MS = 50
 
 /**
  * The folder `name` in the cache, made once by `make`, which fills the folder it is given. It appears whole or not at
- * all, also when several processes make it at once or one is killed.
+ * all, also when several processes make it at once or one of them is killed.
  */
 export async function cacheEntry(
   name: string,
@@ -32,7 +33,9 @@ export async function cacheEntry(
   const unlock = await lock(`${entry}.lock`)
   try {
     if (existsSync(entry)) return entry
-    const draft = mkdtempSync(`${entry}.`)
+    removeDraftsOfTheDead(entry)
+    const draft = `${entry}.${process.pid}`
+    mkdirSync(draft, { mode: 0o700 })
     try {
       await make(draft)
       renameSync(draft, entry)
@@ -45,8 +48,23 @@ export async function cacheEntry(
   }
 }
 
-/** `XDG_CACHE_HOME` or `~/.cache`, and where neither can be written, a folder of this user's own in the temporary folder. */
-export function cacheFolder(): string {
+/**
+ * A folder that nobody else can have put there or can write to. Throws `CACHE_NOT_OURS` when somebody did.
+ */
+export function ownFolder(path: string, mode: number): string {
+  mkdirSync(path, { recursive: true, mode })
+  const stat = lstatSync(path)
+  if (!stat.isDirectory() || stat.uid !== process.getuid?.() || (stat.mode & 0o022) !== 0) {
+    throw new LocalServerError(
+      'CACHE_NOT_OURS',
+      `${path} belongs to somebody else, or others can write to it. Remove it, or set XDG_CACHE_HOME.`,
+    )
+  }
+  return path
+}
+
+// XDG_CACHE_HOME or ~/.cache, and where neither can be written, a folder of this user's own in the temporary folder.
+function cacheFolder(): string {
   const home = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'headwater')
   try {
     mkdirSync(home, { recursive: true, mode: 0o700 })
@@ -57,21 +75,8 @@ export function cacheFolder(): string {
   }
 }
 
-/** A folder that nobody else can have put there or can write to. Throws when somebody did. */
-export function ownFolder(path: string, mode: number): string {
-  mkdirSync(path, { recursive: true, mode })
-  const stat = lstatSync(path)
-  if (!stat.isDirectory() || stat.uid !== process.getuid?.() || (stat.mode & 0o022) !== 0) {
-    throw new Error(
-      `${path} belongs to somebody else, or others can write to it. Remove it, or set XDG_CACHE_HOME.`,
-    )
-  }
-  return path
-}
-
-// The rename keeps entries whole; this lock only spares others the same work, so a stale one may be broken by two.
+// This lock spares others the same work, and the same draft. Who holds it for too long is taken for dead.
 async function lock(path: string): Promise<() => void> {
-  mkdirSync(dirname(path), { recursive: true })
   for (;;) {
     try {
       writeFileSync(path, String(process.pid), { flag: 'wx' })
@@ -79,20 +84,37 @@ async function lock(path: string): Promise<() => void> {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }
-    if (isStale(path)) rmSync(path, { force: true })
+    if (isAbandoned(path)) rmSync(path, { force: true })
     else await delay(LOCK_POLL_MS)
   }
 }
 
-function isStale(path: string): boolean {
+function isAbandoned(lock: string): boolean {
   try {
-    if (Date.now() - statSync(path).mtimeMs > LOCK_STALE_MS) return true
-    const holder = Number(readFileSync(path, 'utf8'))
-    if (!Number.isInteger(holder) || holder <= 0) return false
-    process.kill(holder, 0)
+    if (Date.now() - statSync(lock).mtimeMs > LOCK_STALE_MS) return true
+    const holder = readFileSync(lock, 'utf8')
+    // Empty for the moment between making the file and writing it.
+    return holder !== '' && !isAlive(Number(holder))
+  } catch {
+    // It has just been released.
     return false
+  }
+}
+
+function removeDraftsOfTheDead(entry: string): void {
+  const prefix = `${basename(entry)}.`
+  for (const name of readdirSync(dirname(entry))) {
+    const maker = name.startsWith(prefix) ? Number(name.slice(prefix.length)) : NaN
+    if (Number.isInteger(maker) && !isAlive(maker))
+      rmSync(join(dirname(entry), name), { recursive: true, force: true })
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
   } catch (error) {
-    // ESRCH: the holder is dead. ENOENT: it has just finished. EPERM: it lives, as another user.
-    return (error as NodeJS.ErrnoException).code === 'ESRCH'
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }

@@ -7,7 +7,7 @@ import type { PostgresServer } from './postgres.ts'
 export async function useGivenPostgres(givenUrl: string): Promise<PostgresServer> {
   const schema = `local_${randomUUID().replaceAll('-', '')}`
   const keeper = await keeperLink()
-  keeper.borrow({ what: 'postgres schema', url: givenUrl, name: schema })
+  await keeper.borrow({ what: 'postgres schema', url: givenUrl, name: schema })
   await execute(givenUrl, `CREATE SCHEMA ${schema}`)
   const url = withSearchPath(givenUrl, schema)
   let stopped: Promise<void> | undefined
@@ -30,8 +30,8 @@ export function dropSchema(url: string, schema: string): Promise<void> {
 }
 
 async function execute(url: string, statement: string): Promise<void> {
-  const { default: pg } = await import('pg')
-  const client = new pg.Client({ connectionString: url })
+  const { Client } = await import('pg')
+  const client = new Client({ connectionString: url })
   await client.connect()
   try {
     await client.query(statement)

@@ -11,7 +11,7 @@ const SCAN_COUNT = 1_000
 export async function useGivenRedis(url: string): Promise<RedisServer> {
   const namespacePrefix = `local-${randomUUID()}-`
   const keeper = await keeperLink()
-  keeper.borrow({ what: 'redis keys', url, name: namespacePrefix })
+  await keeper.borrow({ what: 'redis keys', url, name: namespacePrefix })
   let stopped: Promise<void> | undefined
   const stop = () =>
     (stopped ??= deleteKeys(url, namespacePrefix).then(() => keeper.giveBack(namespacePrefix)))

@@ -7,7 +7,13 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import type { BorrowRequest, KeeperEvent, KeeperRequest, RunRequest } from './keeper-protocol.ts'
+import type {
+  BorrowRequest,
+  KeeperAnswer,
+  KeeperEvent,
+  KeeperRequest,
+  RunRequest,
+} from './keeper-protocol.ts'
 import { LocalServerError } from './local-server-error.ts'
 import { removeRemains } from './remains.ts'
 
@@ -26,7 +32,8 @@ export interface KeptProcess {
   readonly exited: Promise<Exit>
   /** Waits for its end, and keeps this process running meanwhile. */
   waitForExit(): Promise<Exit>
-  signal(signal: NodeJS.Signals): void
+  /** Settles when the signal is sent. */
+  signal(signal: NodeJS.Signals): Promise<void>
 }
 
 type KeeperProcess = ChildProcessByStdio<Writable, Readable, Readable>
@@ -38,6 +45,12 @@ let current: KeeperLink | undefined
 
 /** This process's end of its keeper. The first call starts the keeper, and a call after its death another one. */
 export async function keeperLink(): Promise<KeeperLink> {
+  if (process.platform === 'win32') {
+    throw new LocalServerError(
+      'SYSTEM_NOT_SUPPORTED',
+      'Local servers need Unix sockets and signals. On Windows, run this in WSL.',
+    )
+  }
   if (current === undefined || current.ended) current = new KeeperLink(spawnKeeper())
   await current.ready
   return current
@@ -51,6 +64,7 @@ function spawnKeeper(): KeeperProcess {
     ? ['--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href]
     : []
   const folder = Buffer.byteLength(tmpdir()) > FOLDER_LENGTH_MAX ? '/tmp' : tmpdir()
+  // A debugger or a loader that the starter was given is not for the keeper.
   const { NODE_OPTIONS: _, ...env } = process.env
   return spawn(process.execPath, [...loader, program, folder], {
     cwd: '/',
@@ -66,7 +80,7 @@ export class KeeperLink {
   readonly ready: Promise<void>
   ended = false
   readonly #keeper: KeeperProcess
-  readonly #starts = new Map<number, { resolve(process: KeptProcess): void; reject(error: Error): void }>()
+  readonly #answers = new Map<number, (answer: KeeperAnswer | LocalServerError) => void>()
   readonly #exits = new Map<number, (exit: Exit) => void>()
   #folder = ''
   #complaints = ''
@@ -104,39 +118,44 @@ export class KeeperLink {
 
   /** Starts a process that ends with this one. */
   run(request: Omit<RunRequest, 'type' | 'id'>): Promise<KeptProcess> {
-    if (this.ended) return Promise.reject(this.#endedError())
-    const id = this.#requests++
-    return this.#holdingOpen(
-      new Promise((resolve, reject) => {
-        this.#starts.set(id, { resolve, reject })
-        this.#send({ type: 'run', id, ...request })
-      }),
+    // Made as soon as the answer is here: the process may end, and its end be told, at once.
+    return this.#ask(
+      (id) => ({ type: 'run', id, ...request }),
+      ({ pid }) => this.#keptProcess(pid as number),
     )
   }
 
   /** Has something on a server that is not ours deleted at the end, whatever ends us. */
-  borrow(request: Omit<BorrowRequest, 'type'>): void {
-    this.#send({ type: 'borrow', ...request })
+  borrow(request: Omit<BorrowRequest, 'type' | 'id'>): Promise<void> {
+    return this.#ask((id) => ({ type: 'borrow', id, ...request }))
   }
 
   /** Tells that it is deleted. */
-  giveBack(name: string): void {
-    this.#send({ type: 'give back', name })
+  giveBack(name: string): Promise<void> {
+    return this.#ask((id) => ({ type: 'give back', id, name }))
   }
 
-  #send(request: KeeperRequest): void {
-    this.#keeper.stdin.write(`${JSON.stringify(request)}\n`)
+  #ask<T = void>(
+    request: (id: number) => KeeperRequest,
+    onDone: (answer: KeeperAnswer & { type: 'done' }) => T = () => undefined as T,
+  ): Promise<T> {
+    if (this.ended) return Promise.reject(this.#endedError())
+    const id = this.#requests++
+    const answered = new Promise<T>((resolve, reject) => {
+      this.#answers.set(id, (answer) => {
+        this.#answers.delete(id)
+        if (answer instanceof Error) reject(answer)
+        else if (answer.type === 'failed') reject(new LocalServerError('DID_NOT_START', answer.message))
+        else resolve(onDone(answer))
+      })
+    })
+    this.#keeper.stdin.write(`${JSON.stringify(request(id))}\n`)
+    return this.#holdingOpen(answered)
   }
 
   #handle(event: Exclude<KeeperEvent, { type: 'ready' }>): void {
-    if (event.type === 'exit') {
-      this.#exits.get(event.pid)?.({ code: event.code, signal: event.signal })
-      return
-    }
-    const start = this.#starts.get(event.id)
-    this.#starts.delete(event.id)
-    if (event.type === 'failed') start?.reject(new LocalServerError('DID_NOT_START', event.message))
-    else start?.resolve(this.#keptProcess(event.pid))
+    if (event.type === 'exit') this.#exits.get(event.pid)?.({ code: event.code, signal: event.signal })
+    else this.#answers.get(event.id)?.(event)
   }
 
   #keptProcess(pid: number): KeptProcess {
@@ -155,7 +174,7 @@ export class KeeperLink {
       },
       exited,
       waitForExit: () => this.#holdingOpen(exited),
-      signal: (signal) => this.#send({ type: 'signal', pid, signal }),
+      signal: (signal) => this.#ask((id) => ({ type: 'signal', id, pid, signal })),
     }
   }
 
@@ -175,14 +194,17 @@ export class KeeperLink {
     this.ended = true
     if (this.#folder !== '') await removeRemains(this.#folder)
     const error = this.#endedError(cause)
-    for (const start of this.#starts.values()) start.reject(error)
+    for (const settle of this.#answers.values()) settle(error)
     for (const report of this.#exits.values()) report({ code: null, signal: 'SIGKILL' })
     return error
   }
 
   #endedError(cause?: Error): LocalServerError {
     const complaints = this.#complaints.trim()
-    const message = `The process that keeps the local servers ended, and the servers with it.${complaints && ` It said: ${complaints}`}`
-    return new LocalServerError('KEEPER_ENDED', message, { cause })
+    return new LocalServerError(
+      'KEEPER_ENDED',
+      `The process that keeps the local servers ended, and the servers with it.${complaints && ` It said: ${complaints}`}`,
+      { cause },
+    )
   }
 }

@@ -1,4 +1,4 @@
-// What a starter and its keeper say to each other, one JSON object a line.
+// What a starter and its keeper say to each other, one JSON object a line. Each request is answered once, under its id.
 
 export interface RunRequest {
   readonly type: 'run'
@@ -13,6 +13,7 @@ export interface RunRequest {
 
 export interface SignalRequest {
   readonly type: 'signal'
+  readonly id: number
   readonly pid: number
   readonly signal: NodeJS.Signals
 }
@@ -20,6 +21,7 @@ export interface SignalRequest {
 /** Names what we make on a server that is not ours, to be deleted when the keeper ends. */
 export interface BorrowRequest {
   readonly type: 'borrow'
+  readonly id: number
   /** Keys whose names hold `name`, or the schema of that name. */
   readonly what: 'redis keys' | 'postgres schema'
   readonly url: string
@@ -29,15 +31,20 @@ export interface BorrowRequest {
 /** Says that it is deleted already. */
 export interface GiveBackRequest {
   readonly type: 'give back'
+  readonly id: number
   readonly name: string
 }
 
 export type KeeperRequest = RunRequest | SignalRequest | BorrowRequest | GiveBackRequest
 
-export type KeeperEvent =
-  | { readonly type: 'ready'; readonly folder: string }
-  | { readonly type: 'started'; readonly id: number; readonly pid: number }
+export type KeeperAnswer =
+  /** `pid` of the process that a run request started. */
+  | { readonly type: 'done'; readonly id: number; readonly pid?: number }
   | { readonly type: 'failed'; readonly id: number; readonly message: string }
+
+export type KeeperEvent =
+  | KeeperAnswer
+  | { readonly type: 'ready'; readonly folder: string }
   | {
       readonly type: 'exit'
       readonly pid: number

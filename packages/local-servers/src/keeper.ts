@@ -50,9 +50,17 @@ function send(event: KeeperEvent): void {
 
 function handle(request: KeeperRequest): void {
   if (ending) return
+  try {
+    if (request.type === 'run') return run(request)
+    perform(request)
+    send({ type: 'done', id: request.id })
+  } catch (error) {
+    send({ type: 'failed', id: request.id, message: (error as Error).message })
+  }
+}
+
+function perform(request: Exclude<KeeperRequest, RunRequest>): void {
   switch (request.type) {
-    case 'run':
-      return run(request)
     case 'signal':
       // Through the ChildProcess, which knows whether its process was reaped: no stranger with the same id is hit.
       children.get(request.pid)?.process.kill(request.signal)
@@ -85,7 +93,7 @@ function run({ id, folder, argv: [program, ...args], env, endSignal }: RunReques
     rmSync(record, { force: true })
     send({ type: 'exit', pid, code, signal })
   })
-  send({ type: 'started', id, pid })
+  send({ type: 'done', id, pid })
 }
 
 async function end(): Promise<void> {
@@ -99,8 +107,7 @@ async function end(): Promise<void> {
   })
   const givenBack = [...borrowed.values()].map(giveBack)
   await Promise.race([Promise.allSettled([...ended, ...givenBack]), delay(END_GRACE_MS)])
-  await removeRemains(ownFolder)
-  process.exit(0)
+  await removeRemains(ownFolder).finally(() => process.exit())
 }
 
 async function giveBack({ what, url, name }: BorrowRequest): Promise<void> {
@@ -113,7 +120,8 @@ async function removeFoldersOfDeadKeepers(): Promise<void> {
   for (const name of readdirSync(parentFolder)) {
     if (!name.startsWith(PREFIX)) continue
     const folder = join(parentFolder, name)
-    if (isOurs(folder) && !(await hasLivingKeeper(folder))) await removeRemains(folder)
+    // What cannot be removed now is left to the next start: it is no reason to fail here.
+    if (isOurs(folder) && !(await hasLivingKeeper(folder))) await removeRemains(folder).catch(() => {})
   }
 }
 

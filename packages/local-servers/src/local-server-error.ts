@@ -2,6 +2,10 @@
 export type LocalServerErrorCode =
   /** No server program was found, and none could be fetched. The message says what to install. */
   | 'BINARY_NOT_FOUND'
+  /** The folder for what is fetched once belongs to somebody else. */
+  | 'CACHE_NOT_OURS'
+  /** This system cannot run local servers. */
+  | 'SYSTEM_NOT_SUPPORTED'
   /** The program ended, or did not answer in time, while it started. The message ends with its log. */
   | 'DID_NOT_START'
   /** Several servers did not come to agree in time. */

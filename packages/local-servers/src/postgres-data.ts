@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { cacheEntry } from './cache-entry.ts'
 import { endedWithParent } from './death-signal.ts'
-import { keeperLink } from './keeper-link.ts'
+import type { KeeperLink } from './keeper-link.ts'
 import type { PostgresPrograms } from './postgres-programs.ts'
 import { POSTGRES_DATA, removeServerRemains } from './remains.ts'
 import { runToEnd } from './server-process.ts'
@@ -27,21 +27,31 @@ const INITDB_OPTIONS = [
 ]
 
 /** Fills the folder of a new server with an empty database. */
-export async function createPostgresData(programs: PostgresPrograms, folder: string): Promise<void> {
+export async function createPostgresData(
+  keeper: KeeperLink,
+  programs: PostgresPrograms,
+  folder: string,
+): Promise<void> {
   const { version, uid } = programs
-  const template = await cacheEntry(`${TEMPLATE}-${version}-${uid}`, (draft) => makeTemplate(programs, draft))
+  const template = await cacheEntry(`${TEMPLATE}-${version}-${uid}`, (draft) =>
+    makeTemplate(keeper, programs, draft),
+  )
   giveFolder(folder, uid)
   await run('tar', ['-xpf', join(template, 'data.tar'), '--numeric-owner', '-C', folder])
 }
 
-async function makeTemplate({ initdb, asUser, uid }: PostgresPrograms, draft: string): Promise<void> {
-  const keeper = await keeperLink()
+async function makeTemplate(
+  keeper: KeeperLink,
+  { initdb, asUser, uid }: PostgresPrograms,
+  draft: string,
+): Promise<void> {
   // With the keeper, so that it goes also when we are killed meanwhile.
   const workshop = keeper.createFolder()
   try {
     giveFolder(workshop, uid)
     const data = join(workshop, POSTGRES_DATA)
     await runToEnd(
+      keeper,
       'initdb',
       workshop,
       asUser(endedWithParent([initdb, `--pgdata=${data}`, ...INITDB_OPTIONS])),

@@ -92,7 +92,7 @@ async function startOwnPostgres({
     unix_socket_directories: folder,
     ...config,
   }
-  const server = new ServerProcess({
+  const server = new ServerProcess(keeper, {
     name: 'Postgres',
     folder,
     argv: programs.asUser(
@@ -108,7 +108,7 @@ async function startOwnPostgres({
     ready: (pid, giveUp) => isReady(join(dir, 'postmaster.pid'), pid, giveUp),
   })
   try {
-    await createPostgresData(programs, folder)
+    await createPostgresData(keeper, programs, folder)
     await server.start()
   } catch (error) {
     await removeServerRemains(folder)

@@ -114,8 +114,7 @@ export class ProxiedConnection {
         if (item === 'end') to.end()
         else if (item === 'reset') reset(to)
         else {
-          const wait = item.due - performance.now()
-          if (wait > 0) await delay(wait)
+          await untilTime(item.due)
           await this.#write(to, item.bytes)
           bytesQueued -= item.bytes.length
           if (bytesQueued < QUEUE_BYTES_MAX) from.resume()
@@ -149,6 +148,12 @@ export class ProxiedConnection {
       if (pieces.length > 1) await nextTurn()
     }
   }
+}
+
+async function untilTime(time: number): Promise<void> {
+  // Timers may fire a fraction of a millisecond early.
+  for (let wait = time - performance.now(); wait > 0; wait = time - performance.now())
+    await delay(Math.ceil(wait))
 }
 
 function untilClosed(socket: Socket): Promise<void> {

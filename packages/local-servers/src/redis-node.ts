@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Redis, type RedisOptions } from 'ioredis'
 import { endedWithParent } from './death-signal.ts'
 import { freePort } from './free-port.ts'
-import { keeperLink } from './keeper-link.ts'
+import { type KeeperLink, keeperLink } from './keeper-link.ts'
 import { LocalServerError } from './local-server-error.ts'
 import { type RedisBinary, findRedisBinary } from './redis-binary.ts'
 import { ServerProcess } from './server-process.ts'
@@ -32,10 +32,11 @@ export class RedisNode implements AsyncDisposable {
   readonly #process: ServerProcess
 
   private constructor(
+    keeper: KeeperLink,
     binary: RedisBinary,
-    folder: string,
     { config = {}, port, dir, sentinel = false }: RedisNodeOptions & { port?: number },
   ) {
+    const folder = keeper.createFolder()
     this.socketPath = join(folder, 'redis.sock')
     this.port = port
     this.host = port === undefined ? undefined : '127.0.0.1'
@@ -45,13 +46,15 @@ export class RedisNode implements AsyncDisposable {
     const file = join(folder, 'redis.conf')
     mkdirSync(this.dir, { recursive: true, mode: 0o700 })
     writeFileSync(file, formatConfig({ ...this.#defaults(binary, sentinel), ...config }), { mode: 0o600 })
-    this.#process = new ServerProcess({
+    this.#process = new ServerProcess(keeper, {
       name: sentinel ? 'Sentinel' : 'Redis',
       folder,
       argv: endedWithParent([binary.path, file, ...(sentinel ? ['--sentinel'] : [])]),
       env: binary.env,
       endSignal: 'SIGTERM',
-      ready: (_pid, giveUp) => answers(this.options, giveUp),
+      // Its port may be taken by another server, which answers too: the socket is in a folder of its own, and is opened
+      // after the port.
+      ready: (_pid, giveUp) => answers(this.#socketOptions, giveUp),
     })
   }
 
@@ -61,7 +64,7 @@ export class RedisNode implements AsyncDisposable {
     const keeper = await keeperLink()
     for (;;) {
       const port = options.port === true ? await freePort() : options.port || undefined
-      const node = new RedisNode(binary, keeper.createFolder(), { ...options, port })
+      const node = new RedisNode(keeper, binary, { ...options, port })
       try {
         await node.#process.start()
         return node
@@ -73,16 +76,16 @@ export class RedisNode implements AsyncDisposable {
   }
 
   get url(): string {
-    const credentials = this.#password === undefined ? '' : `:${encodeURIComponent(this.#password)}@`
-    return this.port === undefined
-      ? `unix://${credentials}${this.socketPath}`
-      : `redis://${credentials}127.0.0.1:${this.port}`
+    const password = encodeURIComponent(this.#password ?? '')
+    if (this.port !== undefined) return `redis://${password && `:${password}@`}127.0.0.1:${this.port}`
+    // ioredis takes the path of a socket as it stands, and what else it needs from the query.
+    return `unix://${this.socketPath}${password && `?password=${password}`}`
   }
 
   get options(): RedisOptions {
-    const address =
-      this.port === undefined ? { path: this.socketPath } : { host: '127.0.0.1', port: this.port }
-    return this.#password === undefined ? address : { ...address, password: this.#password }
+    return this.port === undefined
+      ? this.#socketOptions
+      : { host: '127.0.0.1', port: this.port, ...this.#credentials }
   }
 
   get pid(): number {
@@ -103,6 +106,14 @@ export class RedisNode implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop()
+  }
+
+  get #socketOptions(): RedisOptions {
+    return { path: this.socketPath, ...this.#credentials }
+  }
+
+  get #credentials(): RedisOptions {
+    return this.#password === undefined ? {} : { password: this.#password }
   }
 
   #defaults(binary: RedisBinary, sentinel: boolean): RedisConfig {
@@ -149,7 +160,7 @@ async function answers(options: RedisOptions, giveUp: AbortSignal): Promise<void
       client.on('ready', resolve)
       // Refused until the server listens: the retries go on.
       client.on('error', () => {})
-      giveUp.addEventListener('abort', () => reject(new Error('It did not answer in time.')))
+      giveUp.addEventListener('abort', () => reject(giveUp.reason as Error))
     })
   } finally {
     client.disconnect()

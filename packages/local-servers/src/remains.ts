@@ -8,19 +8,34 @@ import { setTimeout as delay } from 'node:timers/promises'
 export const PROCESS_FILE = 'process'
 export const POSTGRES_DATA = 'data'
 
-/** Ends every process recorded in a keeper's folder, frees its shared memory and removes the folder. */
+/**
+ * Ends every process recorded in a keeper's folder, frees its shared memory and removes the folder. Several may do so at
+ * once.
+ */
 export async function removeRemains(keeperFolder: string): Promise<void> {
-  if (!existsSync(keeperFolder)) return
-  const servers = readdirSync(keeperFolder, { withFileTypes: true }).filter((entry) => entry.isDirectory())
-  await Promise.all(servers.map((server) => removeServerRemains(join(keeperFolder, server.name))))
-  rmSync(keeperFolder, { recursive: true, force: true, maxRetries: 20, retryDelay: 25 })
+  await Promise.all(serverFolders(keeperFolder).map(removeServerRemains))
+  removeFolder(keeperFolder)
 }
 
 /** The same for the folder of a single server. */
 export async function removeServerRemains(folder: string): Promise<void> {
   await killRecordedProcess(join(folder, PROCESS_FILE))
   removeSharedMemory(join(folder, POSTGRES_DATA))
-  // Postgres's own children see that it is gone a moment later and may still write.
+  removeFolder(folder)
+}
+
+function serverFolders(keeperFolder: string): string[] {
+  try {
+    return readdirSync(keeperFolder, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => join(keeperFolder, entry.name))
+  } catch {
+    return []
+  }
+}
+
+function removeFolder(folder: string): void {
+  // Tries again: the children of a killed Postgres notice its death a moment later and may still write.
   rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 25 })
 }
 
@@ -44,20 +59,24 @@ async function killRecordedProcess(file: string): Promise<void> {
   const pid = Number(pidText)
   const runs = () => pid > 0 && identity !== undefined && processIdentity(pid) === identity
   if (!runs()) return
-  process.kill(pid, 'SIGKILL')
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It has just ended by itself.
+  }
   for (let tries = 0; runs() && tries < 400; tries++) await delay(5)
 }
 
 function removeSharedMemory(dataFolder: string): void {
   const file = join(dataFolder, 'postmaster.pid')
   if (!existsSync(file)) return
-  // Line 7 is "key id" of the System V segment by which Postgres guards its folder. A postmaster that ends by
-  // itself frees it and deletes this file; a killed one leaves both.
-  const id = readFileSync(file, 'utf8').split('\n')[6]?.trim().split(/\s+/)[1]
-  if (id === undefined) return
+  // Line 7 is "key id" of the System V segment by which Postgres guards its folder. A postmaster that ends by itself
+  // frees it and deletes this file; a killed one leaves both. By its key, not its id: ids are given again.
+  const key = readFileSync(file, 'utf8').split('\n')[6]?.trim().split(/\s+/)[0]
+  if (!key) return
   try {
-    execFileSync('ipcrm', ['-m', id], { stdio: 'ignore' })
+    execFileSync('ipcrm', ['-M', key], { stdio: 'ignore' })
   } catch {
-    // Freed in the meantime, or there is no ipcrm: the segment has 56 bytes and ends with the machine.
+    // It is freed already, or there is no ipcrm: the segment has 56 bytes and ends with the machine.
   }
 }

@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type KeptProcess, keeperLink } from './keeper-link.ts'
+import type { KeeperLink, KeptProcess } from './keeper-link.ts'
 import { LocalServerError } from './local-server-error.ts'
 import { removeServerRemains } from './remains.ts'
 
@@ -21,15 +21,18 @@ export interface ServerProgram {
 
 const START_TIMEOUT_MS = 60_000
 const END_TIMEOUT_MS = 5_000
+const LOG_LINES = 15
 const DEADLY: readonly NodeJS.Signals[] = ['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGQUIT']
 
 /** One server as a process of the keeper: started, killed, restarted, removed. */
 export class ServerProcess {
+  readonly #keeper: KeeperLink
   readonly #program: ServerProgram
   #process: KeptProcess | undefined
   #stopped: Promise<void> | undefined
 
-  constructor(program: ServerProgram) {
+  constructor(keeper: KeeperLink, program: ServerProgram) {
+    this.#keeper = keeper
     this.#program = program
   }
 
@@ -42,17 +45,19 @@ export class ServerProcess {
   /** Starts the program and waits until it answers. */
   async start(): Promise<void> {
     const { name, folder, argv, env = {}, endSignal, ready } = this.#program
-    const keeper = await keeperLink()
-    const started = await keeper.run({ folder, argv, env, endSignal })
+    const started = await this.#keeper.run({ folder, argv, env, endSignal })
     this.#process = started
     const giveUp = new AbortController()
-    const timeout = setTimeout(() => giveUp.abort(), START_TIMEOUT_MS)
+    const timeout = setTimeout(
+      () => giveUp.abort(new Error(`It did not answer within ${START_TIMEOUT_MS / 1000} seconds.`)),
+      START_TIMEOUT_MS,
+    )
     try {
       const exit = await Promise.race([ready(started.pid, giveUp.signal), started.exited])
       if (exit !== undefined) throw new Error(`It ended with ${exit.signal ?? `code ${exit.code}`}.`)
-    } catch (cause) {
+    } catch (error) {
       await this.#end()
-      throw didNotStart(name, folder, cause)
+      throw didNotStart(name, folder, giveUp.signal.aborted ? giveUp.signal.reason : error)
     } finally {
       clearTimeout(timeout)
       giveUp.abort()
@@ -62,7 +67,7 @@ export class ServerProcess {
   /** Sends a signal. One that ends a process is waited for until the process is gone. */
   async kill(signal: NodeJS.Signals): Promise<void> {
     this.#refuseWhenStopped()
-    this.#process?.signal(signal)
+    await this.#process?.signal(signal)
     if (DEADLY.includes(signal)) await this.#process?.waitForExit()
   }
 
@@ -87,9 +92,11 @@ export class ServerProcess {
   async #end(): Promise<void> {
     const running = this.#process
     if (running === undefined || running.exit !== undefined) return
-    running.signal(this.#program.endSignal)
+    // A keeper that has ended takes no signals, but then the process ends with it.
+    const send = (signal: NodeJS.Signals) => running.signal(signal).catch(() => {})
+    await send(this.#program.endSignal)
     // A stopped process takes no other signal until it goes on.
-    running.signal('SIGCONT')
+    await send('SIGCONT')
     const timeout = new AbortController()
     const ended = await Promise.race([
       running.waitForExit().then(() => true),
@@ -97,25 +104,28 @@ export class ServerProcess {
     ])
     timeout.abort()
     if (ended) return
-    running.signal('SIGKILL')
+    await send('SIGKILL')
     await running.waitForExit()
   }
 }
 
 /** Runs a program of a server to its end, such as one that makes its files. Throws when it fails. */
 export async function runToEnd(
+  keeper: KeeperLink,
   name: string,
   folder: string,
   argv: readonly [string, ...string[]],
 ): Promise<void> {
-  const keeper = await keeperLink()
   const running = await keeper.run({ folder, argv, env: {}, endSignal: 'SIGKILL' })
   const { code, signal } = await running.waitForExit()
   if (code !== 0) throw didNotStart(name, folder, new Error(`It ended with ${signal ?? `code ${code}`}.`))
 }
 
 function didNotStart(name: string, folder: string, cause: unknown): LocalServerError {
-  const log = readFileSync(join(folder, 'log'), 'utf8').trim().split('\n').slice(-15).join('\n')
+  const file = join(folder, 'log')
+  const log = existsSync(file)
+    ? readFileSync(file, 'utf8').trim().split('\n').slice(-LOG_LINES).join('\n')
+    : ''
   return new LocalServerError(
     'DID_NOT_START',
     `${name} did not start. ${(cause as Error).message} Its log ends with: ${log}`,
