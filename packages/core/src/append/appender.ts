@@ -1,6 +1,6 @@
 import { formatVersion } from '../change/version.ts'
 import { escapeKey } from '../change/key.ts'
-import type { Collection } from '../collection/collection.ts'
+import type { AnyCollection } from '../collection/collection.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { replicasRequired, type Durability } from '../namespace/durability.ts'
 import type { NamespaceKeys } from '../namespace/keys.ts'
@@ -33,7 +33,7 @@ export interface AppenderOptions {
   readonly router: Router
   readonly state: StateReader
   /** Opens a connection of its own: for appends, and another for those that wait for replicas. */
-  openConnection(purpose: string): Connection
+  readonly openConnection: (purpose: string) => Connection
   readonly producer: string
   readonly durability: Durability
   readonly replicas: number
@@ -41,7 +41,7 @@ export interface AppenderOptions {
   readonly attemptMs: number
   readonly resultsWindowMs: number
   /** Throws where a collection was not given to connect(). */
-  checkCollection(collection: Collection<any, any>): void
+  readonly checkCollection: (collection: AnyCollection) => void
 }
 
 const metadataBytesMax = 8_192
@@ -71,9 +71,8 @@ export class Appender {
   ): Promise<AppendResult | AppendResult[]> {
     try {
       const context = this.#context(options)
-      if (Array.isArray(requests))
-        return this.#track(this.#appendList(requests as readonly ChangeRequest[], options.expected, context))
-      const request = requests as ChangeRequest
+      if (isList(requests)) return this.#track(this.#appendList(requests, options.expected, context))
+      const request = requests
       const expected = options.expected ?? 'any'
       if (typeof expected !== 'string') {
         throw new HeadwaterError(
@@ -86,7 +85,7 @@ export class Appender {
       if (!(prepared instanceof Promise)) return this.#store([prepared], context).then(first)
       return this.#track(prepared.then((change) => this.#store([change], context)).then(first))
     } catch (error) {
-      return Promise.reject(error as Error)
+      return Promise.reject(asError(error))
     }
   }
 
@@ -94,7 +93,7 @@ export class Appender {
   async idle(): Promise<void> {
     await Promise.allSettled(this.#preparing)
     for (const { batchers } of this.#lanes.values()) {
-      await Promise.all(batchers.map((batcher) => batcher?.idle()))
+      await Promise.all(batchers.map(async (batcher) => batcher?.idle()))
     }
   }
 
@@ -123,15 +122,20 @@ export class Appender {
     const { router } = this.#options
     switch (request.kind) {
       case 'put': {
-        const value = validate(request.collection, request.value)
+        const value: unknown = validate(request.collection, request.value)
         if (value instanceof Promise)
-          return value.then((late) => preparePut(router, request.collection, late, expected))
+          return value.then((late: unknown) => preparePut(router, request.collection, late, expected))
         return preparePut(router, request.collection, value, expected)
       }
       case 'delete':
         return prepareDelete(router, request.collection, request.key, expected)
       case 'patch':
         return this.#preparePatch(request, expected)
+      default:
+        throw new HeadwaterError(
+          'VALUE_INVALID',
+          `append knows no change of kind ${JSON.stringify((request as { kind?: unknown }).kind)}.`,
+        )
     }
   }
 
@@ -154,11 +158,11 @@ export class Appender {
       )
     }
     const expectedOf = (index: number): Expected =>
-      (Array.isArray(expected) ? expected[index] : expected) ?? 'any'
+      (typeof expected === 'string' ? expected : expected?.[index]) ?? 'any'
     const patches = requests.some(({ kind }) => kind === 'patch')
     for (let attempt = 1; ; attempt++) {
       const changes = await Promise.all(
-        requests.map(async (request, index) => await this.#prepare(request, expectedOf(index))),
+        requests.map(async (request, index) => this.#prepare(request, expectedOf(index))),
       )
       const [{ partition }] = changes as [RoutedChange]
       const elsewhere = changes.find((change) => change.partition !== partition)
@@ -246,7 +250,7 @@ export class Appender {
         `The value of key ${JSON.stringify(key)} of ${collection.name} is no object, so it cannot be patched; put the whole value.`,
       )
     }
-    const value = await validate(collection, { ...latest, ...changes })
+    const value: unknown = await validate(collection, { ...latest, ...changes })
     const change = preparePut(this.#options.router, collection, value, actual)
     if (change.key !== key) {
       throw new HeadwaterError(
@@ -258,7 +262,7 @@ export class Appender {
   }
 
   async #remembered(
-    collection: Collection<any, any>,
+    collection: AnyCollection,
     key: string,
     idempotencyKey: string,
   ): Promise<AppendResult | undefined> {
@@ -344,12 +348,16 @@ interface AppendContext {
   readonly deadline: number
 }
 
+function isList(requests: ChangeRequest | readonly ChangeRequest[]): requests is readonly ChangeRequest[] {
+  return Array.isArray(requests)
+}
+
 function first<T>(items: readonly T[]): T {
   return items[0]!
 }
 
 /** Scoped to the entity, so that the same request id on two entities is two changes. */
-function idempotencyField({ name }: Collection<any, any>, key: string, idempotencyKey: string): string {
+function idempotencyField({ name }: AnyCollection, key: string, idempotencyKey: string): string {
   return `${name}/${escapeKey(key)}\n${idempotencyKey}`
 }
 
@@ -386,4 +394,9 @@ function encodeMetadata(metadata: Readonly<Record<string, string>>): string | un
     )
   }
   return json
+}
+
+/** A schema or key function of the user may throw whatever it likes. */
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown })
 }

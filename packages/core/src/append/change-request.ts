@@ -1,23 +1,23 @@
-import type { Collection } from '../collection/collection.ts'
+import type { AnyCollection } from '../collection/collection.ts'
 
 /** What `append` takes: a change that is not in the log yet. Made by `put`, `patch` and `delete` of a collection. */
 export type ChangeRequest = PutRequest | PatchRequest | DeleteRequest
 
-export interface PutRequest<T = any> {
+export interface PutRequest {
   readonly kind: 'put'
-  readonly collection: Collection<T, any>
+  readonly collection: AnyCollection
   readonly value: unknown
 }
 
-export interface PatchRequest<T = any> {
+export interface PatchRequest {
   readonly kind: 'patch'
-  readonly collection: Collection<T, any>
+  readonly collection: AnyCollection
   readonly key: string
   readonly changes: object
 }
 
 export interface DeleteRequest {
   readonly kind: 'delete'
-  readonly collection: Collection<any, any>
+  readonly collection: AnyCollection
   readonly key: string
 }

@@ -3,7 +3,7 @@ import { bucketOf } from '../change/batch.ts'
 import { canonicalJson } from '../change/canonical-json.ts'
 import { packHash, type Hasher } from '../change/content-hash.ts'
 import { checkKey, escapeKey } from '../change/key.ts'
-import type { Collection } from '../collection/collection.ts'
+import type { AnyCollection, CollectionOf } from '../collection/collection.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { batchSizeMax } from './batcher.ts'
 import { encodeExpected, type Expected } from './expected.ts'
@@ -27,14 +27,14 @@ export interface Router {
  *
  * @throws HeadwaterError VALUE_INVALID
  */
-export function validate<T>(collection: Collection<T, any>, value: unknown): T | Promise<T> {
+export function validate<T>(collection: CollectionOf<T>, value: unknown): T | Promise<T> {
   const result = collection.schema['~standard'].validate(value)
   return result instanceof Promise
     ? result.then((late) => accepted(collection, late))
     : accepted(collection, result)
 }
 
-function accepted<T>(collection: Collection<T, any>, result: StandardSchemaV1.Result<T>): T {
+function accepted<T>(collection: CollectionOf<T>, result: StandardSchemaV1.Result<T>): T {
   if (!result.issues) return result.value
   const issues = result.issues.slice(0, 5).map(({ message, path }) => {
     const at = path?.map((part) => String(typeof part === 'object' ? part.key : part)).join('.')
@@ -49,7 +49,7 @@ function accepted<T>(collection: Collection<T, any>, result: StandardSchemaV1.Re
 /** @throws HeadwaterError KEY_INVALID, VALUE_INVALID, VALUE_TOO_LARGE, EXPECTED_INVALID */
 export function preparePut<T>(
   router: Router,
-  collection: Collection<T, any>,
+  collection: CollectionOf<T>,
   value: T,
   expected: Expected,
 ): RoutedChange {
@@ -77,7 +77,7 @@ export function preparePut<T>(
 /** @throws HeadwaterError KEY_INVALID, EXPECTED_INVALID */
 export function prepareDelete(
   router: Router,
-  collection: Collection<any, any>,
+  collection: AnyCollection,
   key: string,
   expected: Expected,
 ): RoutedChange {
@@ -86,7 +86,7 @@ export function prepareDelete(
 }
 
 /** @throws HeadwaterError KEY_INVALID */
-export function keyOf<T>(collection: Collection<T, any>, value: T): string {
+export function keyOf<T>(collection: CollectionOf<T>, value: T): string {
   let key: unknown
   try {
     key = collection.keyOf(value)
@@ -104,7 +104,7 @@ export function keyOf<T>(collection: Collection<T, any>, value: T): string {
 /** Where a key lives. @throws HeadwaterError KEY_INVALID */
 export function locate(
   { hasher, partitions, buckets }: Router,
-  collection: Collection<any, any>,
+  collection: AnyCollection,
   key: string,
 ): { partition: number; bucket: number } {
   const keyHash = hasher.key(key)
@@ -122,7 +122,7 @@ export function locate(
 
 function route(
   router: Router,
-  collection: Collection<any, any>,
+  collection: AnyCollection,
   key: string,
   operation: 'p' | 'd',
   payload: string,

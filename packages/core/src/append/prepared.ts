@@ -1,10 +1,10 @@
-import type { Collection } from '../collection/collection.ts'
+import type { AnyCollection } from '../collection/collection.ts'
 import type { AppendResult } from './append-result.ts'
 import type { Expected } from './expected.ts'
 
 /** A change that was validated, encoded and routed: what the batcher takes. */
 export interface PreparedChange {
-  readonly collection: Collection<any, any>
+  readonly collection: AnyCollection
   readonly key: string
   readonly escapedKey: string
   /** One letter: p put, d delete. */
@@ -29,6 +29,6 @@ export interface PreparedRequest {
   readonly size: number
   /** `performance.now()` after which it is given up. */
   readonly deadline: number
-  resolve(results: AppendResult[]): void
-  reject(error: Error): void
+  readonly resolve: (results: AppendResult[]) => void
+  readonly reject: (error: Error) => void
 }

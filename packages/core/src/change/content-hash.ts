@@ -13,12 +13,12 @@ const mask63 = (1n << 63n) - 1n
 
 /** XXH32 and XXH64 of Yann Collet's xxHash, compiled to WebAssembly. */
 export async function createHasher(seed: bigint): Promise<Hasher> {
-  const { h32, h64 } = await xxhash()
+  const api = await xxhash()
   return {
-    key: (text) => h32(text),
+    key: (text) => api.h32(text),
     content(collection, schemaVersion, kind, key, payload) {
       if (kind === 'delete') return 0n
-      return h64(`${collection}@${schemaVersion}\n${key}\n${payload}`, seed) & mask63
+      return api.h64(`${collection}@${schemaVersion}\n${key}\n${payload}`, seed) & mask63
     },
   }
 }

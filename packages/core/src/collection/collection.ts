@@ -35,11 +35,19 @@ export interface Collection<T = unknown, Input = T> {
   readonly partitionKey: ((key: string) => string) | undefined
   /** The schema of stored values as JSON Schema 2020-12, or undefined where the schema library gives none. */
   jsonSchema(): Record<string, unknown> | undefined
-  put(value: Input): PutRequest<T>
+  put(value: Input): PutRequest
   /** Shallow merge into the latest value. */
-  patch(key: string, changes: Partial<Input>): PatchRequest<T>
+  patch(key: string, changes: Partial<Input>): PatchRequest
   delete(key: string): DeleteRequest
 }
+
+/** A collection that is read as `T`, whatever it takes. */
+// oxlint-disable-next-line typescript/no-explicit-any -- `Input` is taken and never given: only `any` fits every one
+export type CollectionOf<T> = Collection<T, any>
+
+/** A collection of whatever type: what a log holds of them. */
+// oxlint-disable-next-line typescript/no-explicit-any -- `T` is taken and given: only `any` fits every one
+export type AnyCollection = Collection<any, any>
 
 const namePattern = /^[a-z][a-z0-9_-]{0,47}$/
 
@@ -58,7 +66,7 @@ export function defineCollection<Schema extends StandardSchemaV1>(
   const { schema, key, partitionKey, schemaVersion = 1, state = 'values' } = options
   const collection: Collection<T, Input> = {
     name,
-    schema: schema as StandardSchemaV1<Input, T>,
+    schema,
     schemaVersion,
     state,
     partitionKey,
@@ -71,7 +79,10 @@ export function defineCollection<Schema extends StandardSchemaV1>(
   return Object.freeze(collection)
 }
 
-function checkDefinition(name: string, options: CollectionOptions<any>): void {
+function checkDefinition<Schema extends StandardSchemaV1>(
+  name: string,
+  options: CollectionOptions<Schema>,
+): void {
   const invalid = (what: string): never => {
     throw new HeadwaterError('COLLECTION_INVALID', `Collection ${JSON.stringify(name)}: ${what}`)
   }

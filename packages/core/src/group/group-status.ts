@@ -59,7 +59,7 @@ async function partitionStatus(
       Promise.all([
         client.hgetall(keys.group(group)),
         client.hget(keys.header, 'sequence'),
-        client.xpending(keys.log, group).catch(() => [0]),
+        client.xpending(keys.log, group).catch(noGroup),
         client.hlen(keys.parkedKeys(group)),
         client.time(),
       ]),
@@ -71,10 +71,16 @@ async function partitionStatus(
     partition,
     owner: Number(record['expires'] ?? 0) > now ? record['owner'] : undefined,
     checkpoint: formatPosition(partition, checkpoint),
-    lag: Math.max(0, Number(sequence ?? 0) - checkpoint.sequence),
-    pending: Number((pending as [number])[0]),
+    lag: Math.max(0, Number(sequence) - checkpoint.sequence),
+    pending: Number(pending[0]),
     // The empty field stands for nobody.
     parked: Math.max(0, parked - 1),
     damage: record['damage'],
   }
+}
+
+/** A group that has disappeared from the stream has nothing pending; its worker makes it again. */
+function noGroup(error: Error): unknown[] {
+  if (error.message.startsWith('NOGROUP')) return [0]
+  throw error
 }

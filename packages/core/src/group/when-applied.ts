@@ -3,7 +3,7 @@ import type { Batch, BatchContext } from '../change/batch.ts'
 import { escapeKey } from '../change/key.ts'
 import { formatPosition, parsePosition, type PositionParts } from '../change/position.ts'
 import { compareStamps, type Stamp } from '../change/stamp.ts'
-import type { Collection } from '../collection/collection.ts'
+import type { AnyCollection } from '../collection/collection.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { parseHeader, survivedUpTo } from '../log/header.ts'
 import { readRange } from '../log/range.ts'
@@ -38,15 +38,15 @@ export interface AppliedWatchOptions {
   readonly keys: NamespaceKeys
   readonly context: BatchContext
   readonly router: Router
-  readonly collections: ReadonlyMap<string, Collection<any, any>>
+  readonly collections: ReadonlyMap<string, AnyCollection>
   readonly deadlineMs: number
 }
 
 interface Waiter {
   readonly stamp: Stamp
   readonly position: PositionParts
-  resolve(answer: AppliedAnswer): void
-  reject(error: unknown): void
+  readonly resolve: (answer: AppliedAnswer) => void
+  readonly reject: (error: unknown) => void
 }
 
 const pollMs = { first: 1, max: 40 }
@@ -87,7 +87,7 @@ export class AppliedWatch {
         waiter = { stamp: { epoch: parts.epoch, sequence: parts.sequence }, position: parts, resolve, reject }
         waiters.add(waiter)
         timer = setTimeout(() => void this.#timedOut(group, parts, timeoutMs).then(reject, reject), timeoutMs)
-        aborted = () => reject(signal?.reason)
+        aborted = () => reject(signal?.reason as Error)
         signal?.addEventListener('abort', aborted, { once: true })
         this.#nextPollMs = pollMs.first
         if (!this.#polling) void this.#poll()
@@ -110,7 +110,7 @@ export class AppliedWatch {
 
   #waitersOf(group: string, partition: number): Set<Waiter> {
     let partitions = this.#waiting.get(group)
-    if (!partitions) this.#waiting.set(group, (partitions = new Map()))
+    if (!partitions) this.#waiting.set(group, (partitions = new Map<number, Set<Waiter>>()))
     let waiters = partitions.get(partition)
     if (!waiters) partitions.set(partition, (waiters = new Set()))
     return waiters

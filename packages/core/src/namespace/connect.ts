@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Collection } from '../collection/collection.ts'
+import type { AnyCollection } from '../collection/collection.ts'
 import { createHasher } from '../change/content-hash.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { Connection } from '../redis/connection.ts'
@@ -14,7 +14,7 @@ export interface ConnectOptions {
   /** Separates logs that share a server: 1 to 64 of letters, digits, "_", "." and "-". */
   readonly namespace: string
   /** What this program appends, reads or applies. The namespace may hold more. */
-  readonly collections?: readonly Collection<any, any>[]
+  readonly collections?: readonly AnyCollection[]
   /** Fixed at creation, checked afterwards. Default 8: more of them spread load, fewer make larger batches. */
   readonly partitions?: number
   /** What an acknowledged append survives, unless the append says otherwise. Fixed at creation. Default `memory`. */
@@ -66,9 +66,6 @@ export async function connect(target: RedisTarget, options: ConnectOptions): Pro
 
 function checkOptions(options: ConnectOptions): void {
   const { namespace, collections = [], durability } = options ?? {}
-  const invalid = (what: string): never => {
-    throw new HeadwaterError('OPTION_INVALID', what)
-  }
   if (typeof namespace !== 'string' || !/^[a-zA-Z0-9_.-]{1,64}$/.test(namespace)) {
     invalid(`namespace ${JSON.stringify(namespace)} must be 1 to 64 of letters, digits, "_", "." and "-".`)
   }
@@ -94,4 +91,8 @@ function checkOptions(options: ConnectOptions): void {
     if (names.has(name)) invalid(`collections holds ${JSON.stringify(name)} twice.`)
     names.add(name)
   }
+}
+
+function invalid(what: string): never {
+  throw new HeadwaterError('OPTION_INVALID', what)
 }

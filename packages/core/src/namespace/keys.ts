@@ -6,7 +6,7 @@ export interface NamespaceKeys {
   /** Hash: format, partitions, buckets, seed, lineage, durability; `collection:<name>` → what state it keeps. */
   readonly metadata: string
   /** Sorted set: the live workers of a group, by when their life sign expires. */
-  members(group: string): string
+  readonly members: (group: string) => string
   readonly partitions: readonly PartitionKeys[]
 }
 
@@ -22,15 +22,15 @@ export interface PartitionKeys {
   /** Hash: group → when it was registered. */
   readonly groups: string
   /** Hash: entity key → its state record. */
-  state(collection: string, bucket: number): string
+  readonly state: (collection: string, bucket: number) => string
   /** String: two 64-bit lanes for each bucket. */
-  digest(collection: string): string
+  readonly digest: (collection: string) => string
   /** Hash: lease and checkpoint of a group. */
-  group(group: string): string
+  readonly group: (group: string) => string
   /** Hash: collection and key → why it is parked, and from where on. */
-  parkedKeys(group: string): string
+  readonly parkedKeys: (group: string) => string
   /** Stream: copies of the changes set aside, in the order of their parking. */
-  parked(group: string): string
+  readonly parked: (group: string) => string
 }
 
 export function namespaceKeys(namespace: string, partitions: number): NamespaceKeys {

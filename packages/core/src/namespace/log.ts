@@ -6,7 +6,7 @@ import type { BatchContext } from '../change/batch.ts'
 import type { Change } from '../change/change.ts'
 import type { Hasher } from '../change/content-hash.ts'
 import type { Position } from '../change/position.ts'
-import type { Collection } from '../collection/collection.ts'
+import type { AnyCollection, CollectionOf } from '../collection/collection.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { checkGroupName } from '../group/group-name.ts'
 import { groupNames, groupStatus, type PartitionStatus } from '../group/group-status.ts'
@@ -22,12 +22,12 @@ export interface LogParts {
   readonly namespace: string
   readonly metadata: NamespaceMetadata
   readonly keys: NamespaceKeys
-  readonly collections: ReadonlyMap<string, Collection<any, any>>
+  readonly collections: ReadonlyMap<string, AnyCollection>
   readonly hasher: Hasher
   /** For commands that answer at once. */
   readonly connection: Connection
   /** For what blocks, or must not stand behind other commands. Whoever opens one closes it. */
-  openConnection(purpose: string): Connection
+  readonly openConnection: (purpose: string) => Connection
   readonly producer: string
   readonly deadlineMs: number
   readonly attemptMs: number
@@ -102,16 +102,13 @@ export class Log implements AsyncDisposable {
   }
 
   /** The latest value of a key as the log has it, or undefined when the key is absent. */
-  async get<T>(collection: Collection<T, any>, key: string): Promise<Entity<T> | undefined> {
+  async get<T>(collection: CollectionOf<T>, key: string): Promise<Entity<T> | undefined> {
     const [entity] = await this.getMany(collection, [key])
     return entity
   }
 
   /** The latest values of keys, in their order; undefined for each that is absent. Not one moment for all of them. */
-  async getMany<T>(
-    collection: Collection<T, any>,
-    keys: readonly string[],
-  ): Promise<(Entity<T> | undefined)[]> {
+  async getMany<T>(collection: CollectionOf<T>, keys: readonly string[]): Promise<(Entity<T> | undefined)[]> {
     if (this.#closed) throw this.#closedError('get')
     this.#checkCollection(collection)
     return await this.#state.entities(collection, keys)
@@ -175,7 +172,7 @@ export class Log implements AsyncDisposable {
     this.#parts.connection.close()
   }
 
-  #checkCollection(collection: Collection<any, any>): void {
+  #checkCollection(collection: AnyCollection): void {
     const known = this.#parts.collections.get(collection?.name)
     if (known === collection) return
     const why = known ? 'is another definition than the one given to connect()' : 'was not given to connect()'

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Collection, StateKept } from '../collection/collection.ts'
+import type { AnyCollection, Collection, StateKept } from '../collection/collection.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import type { Connection } from '../redis/connection.ts'
 import { persist } from '../redis/persist.ts'
@@ -50,7 +50,7 @@ export async function openNamespace(
   connection: Connection,
   namespace: string,
   wishes: NamespaceWishes,
-  collections: readonly Collection<any, any>[],
+  collections: readonly AnyCollection[],
   deadlineMs: number,
 ): Promise<{ metadata: NamespaceMetadata; keys: NamespaceKeys }> {
   const key = metadataKey(namespace)

@@ -48,10 +48,10 @@ export async function persist<T>(
 /** Waits; ends early, by rejecting, when the signal aborts. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, rejectEarly) => {
-    if (signal?.aborted) return rejectEarly(signal.reason)
+    if (signal?.aborted) return rejectEarly(signal.reason as Error)
     const aborted = (): void => {
       clearTimeout(timer)
-      rejectEarly(signal?.reason)
+      rejectEarly(signal?.reason as Error)
     }
     const timer = setTimeout(() => {
       signal?.removeEventListener('abort', aborted)

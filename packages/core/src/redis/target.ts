@@ -56,7 +56,7 @@ export function clientFactory(target: RedisTarget): ClientFactory {
   }
   if (isRedis(target)) {
     refusePrefix(target.options.keyPrefix)
-    return (connectionName) => target.duplicate({ ...sentOnce, connectionName } as Partial<RedisOptions>)
+    return (connectionName) => target.duplicate({ ...sentOnce, connectionName })
   }
   if ('nodes' in target) {
     const { nodes, options = {} } = target
@@ -68,7 +68,7 @@ export function clientFactory(target: RedisTarget): ClientFactory {
 
 function forOptions(options: RedisOptions): ClientFactory {
   refusePrefix(options.keyPrefix)
-  return (connectionName) => new Redis({ ...options, ...sentOnce, connectionName } as RedisOptions)
+  return (connectionName) => new Redis({ ...options, ...sentOnce, connectionName })
 }
 
 function clusterOptions(options: ClusterOptions, connectionName: string): ClusterOptions {
@@ -79,7 +79,7 @@ function clusterOptions(options: ClusterOptions, connectionName: string): Cluste
     lazyConnect: false,
     scaleReads: 'master',
     slotsRefreshTimeout: options.slotsRefreshTimeout ?? 2_000,
-    redisOptions: { ...options.redisOptions, ...sentOnce, connectionName } as ClusterOptions['redisOptions'],
+    redisOptions: { ...options.redisOptions, ...sentOnce, connectionName },
   }
 }
 

@@ -42,6 +42,10 @@ export interface Sink<T = unknown> {
   close(): Promise<void>
 }
 
+/** A sink of whatever type: what a worker takes. */
+// oxlint-disable-next-line typescript/no-explicit-any -- `T` is taken and given: only `any` fits every one
+export type AnySink = Sink<any>
+
 export interface SinkCapabilities {
   /** A batch and its position are one atomic step. */
   readonly transactions: boolean

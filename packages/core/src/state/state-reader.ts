@@ -1,7 +1,7 @@
 import { formatPosition, type Position } from '../change/position.ts'
 import { formatVersion, type Version } from '../change/version.ts'
 import { checkKey, escapeKey } from '../change/key.ts'
-import type { Collection } from '../collection/collection.ts'
+import type { AnyCollection, CollectionOf } from '../collection/collection.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { locate, type Router } from '../append/prepare.ts'
 import type { NamespaceKeys } from '../namespace/keys.ts'
@@ -34,7 +34,7 @@ export class StateReader {
 
   /** The live entities of these keys, in their order; undefined for a key that is absent or deleted. */
   async entities<T>(
-    collection: Collection<T, any>,
+    collection: CollectionOf<T>,
     keys: readonly string[],
   ): Promise<(Entity<T> | undefined)[]> {
     if (collection.state !== 'values') {
@@ -57,10 +57,7 @@ export class StateReader {
   }
 
   /** What is kept of these keys, deleted ones included. */
-  async records(
-    collection: Collection<any, any>,
-    keys: readonly string[],
-  ): Promise<(StateRecord | undefined)[]> {
+  async records(collection: AnyCollection, keys: readonly string[]): Promise<(StateRecord | undefined)[]> {
     const buckets = new Map<string, { fields: string[]; indexes: number[] }>()
     for (const [index, key] of keys.entries()) {
       checkKey(collection.name, key)

@@ -25,7 +25,7 @@ export interface GroupRunnerOptions {
   readonly concurrency: number
   readonly prefetch: { readonly changes: number; readonly size: number }
   readonly retry: Backoff
-  onEvent(event: WorkerEvent): void
+  readonly onEvent: (event: WorkerEvent) => void
 }
 
 /** A partition that this worker holds, or is giving back. */

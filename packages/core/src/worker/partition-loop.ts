@@ -30,14 +30,14 @@ export interface PartitionLoopOptions {
   readonly context: BatchContext
   /** For commands that answer at once. */
   readonly connection: Connection
-  openConnection(purpose: string): Connection
+  readonly openConnection: (purpose: string) => Connection
   readonly coalesce: boolean
   readonly concurrency: number
   /** Bounds of what is read ahead. */
   readonly prefetch: { readonly changes: number; readonly size: number }
   readonly retry: Backoff
   readonly deadlineMs: number
-  onEvent(event: WorkerEvent): void
+  readonly onEvent: (event: WorkerEvent) => void
 }
 
 /** Why a partition loop ended. */
@@ -70,7 +70,6 @@ export class PartitionLoop {
   #applying = 0
   #committed!: Stamp
   #saved!: Stamp
-  #committing = false
   #branches: ReadonlyMap<number, { readonly branch: string }> = new Map()
   /** After a call that the sink refused as a whole: until then it is left alone. */
   #sinkRestsUntil = 0

@@ -6,13 +6,13 @@ import { registerGroup } from '../group/register-group.ts'
 import { logParts, type Log } from '../namespace/log.ts'
 import type { Backoff } from '../redis/backoff.ts'
 import { guardSink } from '../sink/guarded-sink.ts'
-import type { Sink } from '../sink/sink.ts'
+import type { AnySink, Sink } from '../sink/sink.ts'
 import { GroupRunner } from './group-runner.ts'
 import type { WorkerEvent } from './worker-event.ts'
 
 /** A sink, and how its group works; a sink alone means the defaults. */
 export interface GroupOptions {
-  readonly sink: Sink<any>
+  readonly sink: AnySink
   /** Whether changes of a key that wait together are applied as their newest. Default true. */
   readonly coalesce?: boolean
   /** How many calls of one partition may be at the sink at once. Default and upper bound: what the sink declares. */
@@ -23,7 +23,7 @@ export interface GroupOptions {
 
 export interface WorkerOptions {
   /** Each group has one sink and its own progress. A new name begins at the beginning of the log. */
-  readonly groups: Readonly<Record<string, Sink<any> | GroupOptions>>
+  readonly groups: Readonly<Record<string, AnySink | GroupOptions>>
   /** After this time without a life sign, another worker takes over. From 100, default 15,000 ms. */
   readonly leaseMs?: number
   /** How long `stop` lets sinks finish, in ms. Default 10,000. */
@@ -101,7 +101,7 @@ export async function startWorker(log: Log, options: WorkerOptions): Promise<Wor
 function checkGroup(
   log: Log,
   group: string,
-  given: Sink<any> | GroupOptions,
+  given: AnySink | GroupOptions,
 ): {
   group: string
   sink: Sink
