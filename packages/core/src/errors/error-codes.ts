@@ -179,7 +179,7 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
     retryable: false,
   },
   SINK_CONTRACT: {
-    means: 'A sink broke the contract of adapters.',
+    means: 'A sink, or its caller, broke the contract of adapters.',
     remedy: 'Run the conformance kit against the adapter.',
     retryable: false,
   },

@@ -19,8 +19,9 @@ import type { Outcome } from './outcome.ts'
  *    a partition that was opened by somebody else since. The check and the write are one atomic step at the target.
  * 3. **Whole changes.** A crash at any moment leaves each change applied with its stamp and hash, or not at all.
  *    Where `capabilities.transactions` is declared, a whole `apply` is one atomic step together with the position.
- * 4. **The position never runs ahead.** `apply` is given the position below which every change was applied, superseded
- *    or parked before this call; it is stored no earlier than what it claims.
+ * 4. **The position never runs ahead, nor back.** `apply` is given the position below which every change was applied,
+ *    superseded or parked before this call; it is stored no earlier than what it claims, also when all changes are
+ *    stale. A stored position is replaced only by one with a greater stamp, whatever the branches: calls may overtake.
  * 5. **One outcome a change**, in the order given. `apply` may throw instead: a `HeadwaterError` of code `SINK_REJECTED`
  *    says that this batch can never be taken as a whole (the guard halves it until the culprit stands alone), `SINK_FENCED`
  *    that the partition is lost; anything else counts as "not now" for the whole batch, which is offered again.
@@ -65,7 +66,10 @@ export interface Fence {
 }
 
 export interface OpenPartitionOptions {
-  /** The log's identity, unchanged over failovers and restores: bookkeeping of another lineage is not ours. */
+  /**
+   * The log's identity, unchanged over failovers and restores. Stamps of two logs have no order, so a target that was
+   * ever opened with another lineage, in whatever group or partition, is refused with `SINK_MISCONFIGURED`.
+   */
   readonly lineage: string
   /** The group's name: two groups may share a target only under different names. */
   readonly group: string
