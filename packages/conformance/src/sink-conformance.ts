@@ -2,7 +2,12 @@ import { describe, it } from 'vitest'
 import { sinkClaims } from './sink-claims.ts'
 import type { SinkHarness } from './sink-harness.ts'
 
-/** Tests with vitest that a sink keeps the contract: every claim that concerns what it supports. */
+/**
+ * Tests with vitest that a sink keeps the contract of `Sink`, on its real server: every claim that concerns what it
+ * supports. Call it at the top of a test file, once for each way in which the sink can lay out its data.
+ *
+ * @param name goes into the names of the tests: `redis hash`
+ */
 export function sinkConformance(name: string, harness: SinkHarness): void {
   describe(`the ${name} sink`, () => {
     for (const { claim, run } of sinkClaims.filter(({ concerns }) => concerns?.(harness) ?? true)) {

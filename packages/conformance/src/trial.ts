@@ -16,7 +16,7 @@ import { eventually } from './eventually.ts'
 import type { FaultyLink, SinkHarness, SinkTarget } from './sink-harness.ts'
 import { SinkModel } from './sink-model.ts'
 
-export const beginning: SinkPosition = { ...stampZero, branch: '' }
+const beginning: SinkPosition = { ...stampZero, branch: '' }
 
 export interface TrialOpenOptions {
   /** Default: the trial's own sink. */
@@ -192,7 +192,7 @@ export async function apply(
   return partition.apply(changes, position, { signal: new AbortController().signal })
 }
 
-export function expectOutcomes(outcomes: readonly Outcome[], kinds: readonly Outcome['kind'][]): void {
+function expectOutcomes(outcomes: readonly Outcome[], kinds: readonly Outcome['kind'][]): void {
   assert.equal(outcomes.length, kinds.length, 'there is not one outcome a change')
   for (const [index, outcome] of outcomes.entries()) {
     const reason = 'error' in outcome ? `: ${outcome.error.message}` : ''

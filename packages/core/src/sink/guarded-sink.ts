@@ -36,6 +36,7 @@ export function guardSink<T>(
         name: `open of partition ${options.partition} of the ${name}`,
         timeoutMs,
         signal: options.signal,
+        // Whoever asked for it has left.
         late: (running) => void running.then((late) => late.close()).catch(() => {}),
       }),
     )
