@@ -11,10 +11,10 @@ import { source as applySource } from './apply.lua.ts'
 import { toHashFields } from './hash-fields.ts'
 import { source as partitionSource } from './partition.lua.ts'
 import {
-  fenced,
   formatFence,
   formatPosition,
   partitionName,
+  refuseUnlessDone,
   type PartitionRight,
 } from './partition-scripts.ts'
 import type { Place } from './redis-keys.ts'
@@ -48,38 +48,49 @@ export interface ApplyOptions {
   readonly right: PartitionRight
   /** `same`: the fence must be the one that `open` stored. `newest`: `open` wrote elsewhere, and the fence comes along. */
   readonly fenceRule: 'same' | 'newest'
-  /** Stored in the same step, where given. */
-  readonly position?: SinkPosition
+  /** The position that is stored in the same step, and the calls confirmed so far; none where they are kept elsewhere. */
+  readonly progress?: { readonly position: SinkPosition; readonly calls: number }
 }
 
 export type Outcomes = ReadonlyMap<Change, Outcome>
 
+export interface Applied {
+  /** One for the change of each write. */
+  readonly outcomes: Outcomes
+  /** The calls confirmed now; 0 where they are counted elsewhere. */
+  readonly calls: number
+}
+
 /**
  * Applies writes of one place in one atomic step.
  *
- * @returns an outcome for the change of each write
  * @throws HeadwaterError SINK_FENCED, SINK_UNAVAILABLE, SINK_MISCONFIGURED: then nothing was written
  */
 export async function applyWrites(
   target: RedisTarget,
   writes: readonly Write[],
-  { place, right, fenceRule, position }: ApplyOptions,
-): Promise<Outcomes> {
+  { place, right, fenceRule, progress }: ApplyOptions,
+): Promise<Applied> {
   const keys = [place.rows, place.fences, ...writes.map(({ dataKey }) => dataKey)]
   const args: (string | Buffer)[] = [
     partitionName(right),
     formatFence(right.fence),
     fenceRule,
-    position ? formatPosition(position) : '',
+    progress ? formatPosition(progress.position) : '',
+    String(progress?.calls ?? 0),
     dataType(target.layout),
   ]
   for (const { change, parts } of writes) {
     args.push(rowRecord(change), String(parts.length))
     for (const part of parts) args.push(part)
   }
-  const [answer, ...details] = textReply(await runScript(target, applyScript, { keys, args }))
-  if (answer === 'fenced') throw fenced(target, right, details[0] ?? '')
-  return new Map(writes.map((write, index) => [write.change, outcomeOf(write, details[index] ?? '')]))
+  const reply = textReply(await runScript(target, applyScript, { keys, args }))
+  const [answer = '', detail = '', ...answers] = reply
+  refuseUnlessDone(target, right, answer, detail)
+  const outcomes = writes.map(
+    (write, index) => [write.change, outcomeOf(write, answers[index] ?? '')] as const,
+  )
+  return { outcomes: new Map(outcomes), calls: Number(detail) }
 }
 
 function outcomeOf({ change, dataKey }: Write, answer: string): Outcome {

@@ -3,17 +3,17 @@
 --   ARGV[1] partition and group
 --   ARGV[2] fence
 --   ARGV[3] 'same': the fence must be the stored one; 'newest': none newer may be stored, and it is stored
---   ARGV[4] position, or '' for none
---   ARGV[5] type of data keys: 'string' or 'hash'
+--   ARGV[4] position, or '' where positions are stored elsewhere   ARGV[5] calls confirmed so far
+--   ARGV[6] type of data keys: 'string' or 'hash'
 --   then for each change: record, number of parts, parts: none for a delete, the string, or fields and contents
--- Returns {'fenced', stored fence or ''}, or {'done', outcome …}:
+-- Returns {'fenced', stored fence or ''}, {'rolled back'}, or {'done', confirmed calls, outcome …}:
 --   'applied', 'stale', 'taken <entity key>' (by another entity), 'type <type>' (of what is there instead)
 --
 -- Scripts are not rolled back. So everything that can be wrong with a change is looked at before the first write,
 -- and bookkeeping is written last: a script that is stopped half-way has written data that is written again.
 local rows_key, fences_key, first_data_key = KEYS[1], KEYS[2], 3
-local partition, fence, fence_rule, position, data_type = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local first_change = 6
+local partition, fence, fence_rule, position = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local confirmed, data_type, first_change = tonumber(ARGV[5]), ARGV[6], 7
 local fence_field = 'fence ' .. partition
 
 -- unpack fails at about 8,000 values. An even number keeps pairs together.
@@ -55,13 +55,14 @@ local function judge(data_key, record, held)
   return 'applied'
 end
 
-local held_fence = redis.call('HGET', fences_key, fence_field)
+local held_fence, held_position, calls = read_partition(fences_key, partition)
 local may_write = held_fence == fence
 if fence_rule == 'newest' and not may_write then may_write = not held_fence or is_newer(fence, held_fence) end
 if not may_write then return { 'fenced', held_fence or '' } end
+if calls < confirmed then return { 'rolled back' } end
 
 local held = held_records()
-local reply, records, removed, strings, hashes = { 'done' }, {}, {}, {}, {}
+local reply, records, removed, strings, hashes = { 'done', '0' }, {}, {}, {}, {}
 local at = first_change
 for index = first_data_key, #KEYS do
   local data_key, record, parts = KEYS[index], ARGV[at], tonumber(ARGV[at + 1])
@@ -97,5 +98,7 @@ for _, hash in ipairs(hashes) do
 end
 call_in_chunks(records, 1, #records, 'HSET', rows_key)
 if held_fence ~= fence then redis.call('HSET', fences_key, fence_field, fence) end
-if position ~= '' then store_position(fences_key, partition, position) end
+if position ~= '' then
+  reply[2] = store_progress(fences_key, partition, held_position, position, calls)
+end
 return reply

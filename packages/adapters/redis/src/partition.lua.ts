@@ -2,7 +2,7 @@
 export const source: string = `-- A part of other scripts: who may write a partition, and how far it has come.
 --
 -- A fence reads "epoch token owner", a position "epoch sequence branch": both are ordered by their two numbers.
--- These stay below 2^53, so Lua's numbers hold them exactly.
+-- All numbers here stay below 2^53, so Lua's hold them exactly.
 
 local function is_newer(text, than)
   local epoch, number = string.match(text, '^(%d+) (%d+) ')
@@ -11,13 +11,20 @@ local function is_newer(text, than)
   return epoch > than_epoch or (epoch == than_epoch and tonumber(number) > tonumber(than_number))
 end
 
--- An older position is that of a call that comes late: it says less than what is stored.
-local function store_position(progress_key, partition, position)
-  local field = 'position ' .. partition
-  local held = redis.call('HGET', progress_key, field)
-  if held and not is_newer(position, held) then return end
+-- Returns the stored fence and position, false where there is none, and the number of confirmed calls.
+local function read_partition(key, partition)
+  local held = redis.call('HMGET', key, 'fence ' .. partition, 'position ' .. partition, 'calls ' .. partition)
+  return held[1], held[2], tonumber(held[3] or '0')
+end
+
+-- Counts one more call and stores the position with it. Returns the count, as text.
+local function store_progress(key, partition, held_position, position, calls)
+  local field, count = 'position ' .. partition, string.format('%.0f', calls + 1)
+  -- An older position is that of a call that comes late: it says less than what is stored.
+  if held_position and not is_newer(position, held_position) then position = held_position end
   -- A full Redis refuses HSET, but not after a write that it cannot refuse; and deletes have to get in to make room.
-  redis.call('HDEL', progress_key, field)
-  redis.call('HSET', progress_key, field, position)
+  redis.call('HDEL', key, field)
+  redis.call('HSET', key, field, position, 'calls ' .. partition, count)
+  return count
 end
 `

@@ -15,7 +15,7 @@ const readScript = script(rowSource, readSource)
 /** About how many rows one call lists. */
 const rowsPerPage = 500
 /** How many places are asked at the same time; a Cluster has 16,384 of them, and most may be empty. */
-const placesAtOnce = 64
+const placesAtOnce = 256
 /** How many keys one call reads. */
 const keysPerRead = 100
 

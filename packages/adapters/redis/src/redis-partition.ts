@@ -7,8 +7,15 @@ import {
   type SinkPartition,
   type SinkPosition,
 } from '@headwater/core'
-import { applyWrites, toWrite, type ApplyOptions, type Outcomes, type Write } from './apply-script.ts'
-import { storePosition, type PartitionRight } from './partition-scripts.ts'
+import {
+  applyWrites,
+  toWrite,
+  type Applied,
+  type ApplyOptions,
+  type Outcomes,
+  type Write,
+} from './apply-script.ts'
+import { storePosition, type PartitionRight, type Progress } from './partition-scripts.ts'
 import { isOutOfMemory } from './redis-failure.ts'
 import type { RedisTarget } from './redis-target.ts'
 
@@ -17,11 +24,14 @@ export class RedisPartition implements SinkPartition {
   readonly position: SinkPosition | undefined
   readonly #target: RedisTarget
   readonly #right: PartitionRight
+  /** Confirmed so far; a server that counts fewer has lost what it confirmed. */
+  #calls: number
 
-  constructor(target: RedisTarget, right: PartitionRight, position: SinkPosition | undefined) {
+  constructor(target: RedisTarget, right: PartitionRight, { position, calls }: Progress) {
     this.position = position
     this.#target = target
     this.#right = right
+    this.#calls = calls
   }
 
   /**
@@ -42,8 +52,8 @@ export class RedisPartition implements SinkPartition {
     return changes.map((change) => outcomes.get(change) as Outcome)
   }
 
-  advance(position: SinkPosition): Promise<void> {
-    return storePosition(this.#target, this.#right, position)
+  async advance(position: SinkPosition): Promise<void> {
+    this.#calls = await storePosition(this.#target, this.#right, position, this.#calls)
   }
 
   async close(): Promise<void> {
@@ -65,9 +75,15 @@ export class RedisPartition implements SinkPartition {
   }
 
   /** Also without a single write, for the position. */
-  #applyToServer(writes: readonly Write[], position: SinkPosition): Promise<Outcomes> {
-    const place = this.#target.keys.placeOf('')
-    return this.#applyOrMakeRoom(writes, { place, right: this.#right, fenceRule: 'same', position })
+  async #applyToServer(writes: readonly Write[], position: SinkPosition): Promise<Outcomes> {
+    const { outcomes, calls } = await this.#applyOrMakeRoom(writes, {
+      place: this.#target.keys.placeOf(''),
+      right: this.#right,
+      fenceRule: 'same',
+      progress: { position, calls: this.#calls },
+    })
+    this.#calls = calls
+    return outcomes
   }
 
   /**
@@ -78,7 +94,7 @@ export class RedisPartition implements SinkPartition {
    * write into slots that the new owner has not touched yet, and the stamps see to it that no key goes back.
    */
   async #applyToCluster(writes: readonly Write[], position: SinkPosition): Promise<Outcomes> {
-    await storePosition(this.#target, this.#right, position)
+    await this.advance(position)
     const slots = new Map<string, [Write, ...Write[]]>()
     for (const write of writes) {
       const { rows } = this.#target.keys.placeOf(write.dataKey)
@@ -99,7 +115,8 @@ export class RedisPartition implements SinkPartition {
   async #applyToSlot(writes: readonly [Write, ...Write[]]): Promise<Outcomes> {
     const place = this.#target.keys.placeOf(writes[0].dataKey)
     try {
-      return await this.#applyOrMakeRoom(writes, { place, right: this.#right, fenceRule: 'newest' })
+      const options = { place, right: this.#right, fenceRule: 'newest' } as const
+      return (await this.#applyOrMakeRoom(writes, options)).outcomes
     } catch (error) {
       if (!isHeadwaterError(error) || error.code === 'SINK_FENCED') throw error
       return new Map(writes.map(({ change }) => [change, retry(error)]))
@@ -107,14 +124,15 @@ export class RedisPartition implements SinkPartition {
   }
 
   /** A full Redis refuses a batch with puts as a whole. Its deletes still get in, or it would stay full for ever. */
-  async #applyOrMakeRoom(writes: readonly Write[], options: ApplyOptions): Promise<Outcomes> {
+  async #applyOrMakeRoom(writes: readonly Write[], options: ApplyOptions): Promise<Applied> {
     try {
       return await applyWrites(this.#target, writes, options)
     } catch (error) {
       const deletes = writes.filter(({ change }) => change.kind === 'delete')
       if (!isHeadwaterError(error) || !isOutOfMemory(error.cause) || deletes.length === 0) throw error
       const notNow: Outcomes = new Map(writes.map(({ change }) => [change, retry(error)]))
-      return new Map([...notNow, ...(await applyWrites(this.#target, deletes, options))])
+      const { outcomes, calls } = await applyWrites(this.#target, deletes, options)
+      return { outcomes: new Map([...notNow, ...outcomes]), calls }
     }
   }
 }

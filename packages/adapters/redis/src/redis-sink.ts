@@ -1,6 +1,6 @@
 import { HeadwaterError, type Collection, type Sink } from '@headwater/core'
 import { dataKeys } from './data-keys.ts'
-import { noteLayout, openPartition } from './partition-scripts.ts'
+import { noteLayout, takePartition } from './partition-scripts.ts'
 import type { RedisClient } from './redis-client.ts'
 import { listRows, readValues } from './redis-compare.ts'
 import { clusterKeys, serverKeys } from './redis-keys.ts'
@@ -62,7 +62,7 @@ export function redisSink<T>(options: RedisSinkOptions<T>): Sink<T> {
     async open({ lineage, group, partition, fence, signal }) {
       signal?.throwIfAborted()
       const right = { group, partition, fence }
-      return new RedisPartition(target, right, await openPartition(target, right, lineage))
+      return new RedisPartition(target, right, await takePartition(target, right, lineage))
     },
     list: ({ signal } = {}) => listRows(target, signal),
     read: (keys) => readValues(target, keys),
