@@ -14,14 +14,16 @@ const run = promisify(execFile)
 export const POSTGRES_USER = 'postgres'
 
 // initdb takes seconds, unpacking its result a tenth of one. A change of these options needs a new name of the template.
-const TEMPLATE = 'postgres-data-1'
+const TEMPLATE = 'postgres-data-2'
 const INITDB_OPTIONS = [
   `--username=${POSTGRES_USER}`,
   // Whoever can enter the folder of the socket may connect.
   '--auth=trust',
   '--encoding=UTF8',
   '--locale=C',
+  // Every server copies the template: no megabytes of log that is still empty.
   '--wal-segsize=1',
+  '--set=min_wal_size=2MB',
   '--no-sync',
   '--no-instructions',
 ]

@@ -75,6 +75,8 @@ const ORPHANS_TIMEOUT_MS = 10_000
 
 // Shared memory as files of the data directory: what a killed server leaves goes with its folder.
 const SOCKET_ONLY = { listen_addresses: '', dynamic_shared_memory_type: 'mmap' }
+// The template is made with little room for the log, which would have every load interrupted by checkpoints.
+const ROOMY = { max_wal_size: '1GB' }
 // What is committed survives the end of the process, however it ends, but not that of the machine.
 const NOT_SYNCED = { fsync: 'off', full_page_writes: 'off' }
 
@@ -88,6 +90,7 @@ async function startOwnPostgres({
   const dir = join(folder, POSTGRES_DATA)
   const settings = {
     ...SOCKET_ONLY,
+    ...ROOMY,
     ...(durable ? {} : NOT_SYNCED),
     unix_socket_directories: folder,
     ...config,
