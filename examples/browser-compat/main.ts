@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { connect } from '@headwater/core'
 import { Redis } from 'ioredis'
-import { Pool } from 'pg'
+import { Client } from 'pg'
 import { readCache } from './cache-replica.ts'
 import { features } from './feature.ts'
 import { compareWithRelease } from './oracle.ts'
@@ -24,8 +24,9 @@ const { values: options } = parseArgs({
 })
 const replayed = versions.slice(0, Number(options.releases))
 const newest = replayed.at(-1)
-if (newest === undefined)
+if (newest === undefined || replayed.length !== Number(options.releases)) {
   throw new Error(`--releases must be 1 to ${versions.length}, not ${options.releases}.`)
+}
 
 const progress = new Progress(process.stderr)
 limitTime(progress)
@@ -48,7 +49,8 @@ progress.end(`processes ${workers.map(({ pid }) => pid).join(' and ')}`)
 
 const logRedis = new Redis(settings.log.redis)
 const cache = new Redis(settings.cache.redis)
-const reporting = new Pool(settings.reporting.postgres)
+const reporting = new Client(settings.reporting.postgres)
+await reporting.connect()
 const result = await replay({ log, redis: logRedis, workers, versions: replayed, progress })
 
 progress.begin('proof')

@@ -1,6 +1,6 @@
 import type { Sink } from '@headwater/core'
 import { postgresSink } from '@headwater/postgres'
-import type { Pool } from 'pg'
+import type { Client, Pool } from 'pg'
 import { type Feature, features } from './feature.ts'
 import type { ReplicaRow } from './oracle.ts'
 
@@ -12,7 +12,7 @@ export function reportingSink(pool: Pool, schema: string): Sink<Feature> {
 }
 
 /** Everything that stands in the table, read as any program would read it. */
-export async function* readReporting(pool: Pool, schema: string): AsyncGenerator<ReplicaRow> {
-  const { rows } = await pool.query<Feature>(`SELECT path, __compat FROM ${schema}.${table}`)
+export async function* readReporting(client: Client, schema: string): AsyncGenerator<ReplicaRow> {
+  const { rows } = await client.query<Feature>(`SELECT path, __compat FROM ${schema}.${table}`)
   for (const row of rows) yield { path: row.path, value: row }
 }
