@@ -10,6 +10,8 @@ export { compareStamps, stampZero, type Stamp } from './change/stamp.ts'
 export { formatVersion, parseVersion, type Version, type VersionParts } from './change/version.ts'
 export {
   defineCollection,
+  type AnyCollection,
+  type CollectionOf,
   type Collection,
   type CollectionOptions,
   type StateKept,
@@ -24,10 +26,12 @@ export type { ReadOptions } from './log/read.ts'
 export { connect, type ConnectOptions } from './namespace/connect.ts'
 export type { Durability } from './namespace/durability.ts'
 export type { Log } from './namespace/log.ts'
+export type { StoredCollection } from './namespace/metadata.ts'
 export type { ClusterTarget, RedisTarget } from './redis/target.ts'
 export type { Entity } from './state/state-reader.ts'
 export { applied, reject, retry, stale, type Outcome } from './sink/outcome.ts'
 export type {
+  AnySink,
   Fence,
   OpenPartitionOptions,
   Sink,
@@ -40,3 +44,5 @@ export type {
 export { startWorker, type GroupOptions, type Worker, type WorkerOptions } from './worker/worker.ts'
 export type { WorkerEvent } from './worker/worker-event.ts'
 export type { Backoff } from './redis/backoff.ts'
+export type { Verdict } from './verify/verdict.ts'
+export { verify, type Difference, type VerifyOptions, type VerifyReport } from './verify/verify.ts'

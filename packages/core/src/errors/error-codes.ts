@@ -18,6 +18,7 @@ export type ErrorCode =
   | 'REDIS_REFUSED'
   | 'REDIS_FULL'
   | 'NAMESPACE_MISMATCH'
+  | 'NAMESPACE_UNKNOWN'
   | 'LOG_DAMAGED'
   | 'DURABILITY_NOT_REACHED'
   | 'CLOSED'
@@ -52,8 +53,9 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
     retryable: false,
   },
   COLLECTION_UNKNOWN: {
-    means: 'The collection was not given to connect().',
-    remedy: 'Add it to `collections` of connect().',
+    means:
+      'The collection was not given to connect(), or the namespace has none of this name and none may be created.',
+    remedy: 'Add it to `collections` of connect(), or correct the name.',
     retryable: false,
   },
   KEY_INVALID: {
@@ -130,6 +132,12 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
   NAMESPACE_MISMATCH: {
     means: 'The namespace was created with other settings than this program expects.',
     remedy: 'Use the stored settings, or another namespace.',
+    retryable: false,
+  },
+  NAMESPACE_UNKNOWN: {
+    means: 'The namespace does not exist, and connect() was told to create none.',
+    remedy:
+      'Correct the name, the server or its database number; or connect once with `create` left at true.',
     retryable: false,
   },
   LOG_DAMAGED: {

@@ -15,6 +15,8 @@ export interface ConnectOptions {
   readonly namespace: string
   /** What this program appends, reads or applies. The namespace may hold more. */
   readonly collections?: readonly AnyCollection[]
+  /** Whether the namespace and collections are created where they do not exist. Default true; false only looks. */
+  readonly create?: boolean
   /** Fixed at creation, checked afterwards. Default 8: more of them spread load, fewer make larger batches. */
   readonly partitions?: number
   /** What an acknowledged append survives, unless the append says otherwise. Fixed at creation. Default `memory`. */
@@ -34,7 +36,8 @@ const hourMs = 3_600_000
 /**
  * Opens a log, and creates it where it does not exist.
  *
- * @throws HeadwaterError OPTION_INVALID, NAMESPACE_MISMATCH, REDIS_UNAVAILABLE, REDIS_REFUSED, LOG_DAMAGED
+ * @throws HeadwaterError OPTION_INVALID, NAMESPACE_MISMATCH, NAMESPACE_UNKNOWN and COLLECTION_UNKNOWN (where nothing may
+ * be created), REDIS_UNAVAILABLE, REDIS_REFUSED, LOG_DAMAGED
  */
 export async function connect(target: RedisTarget, options: ConnectOptions): Promise<Log> {
   const { namespace, collections = [], deadlineMs = 10_000, attemptMs = attemptMsDefault } = options

@@ -3,7 +3,7 @@
  * slot and one script can use them together. `docs/keys.md` describes what each holds.
  */
 export interface NamespaceKeys {
-  /** Hash: format, partitions, buckets, seed, lineage, durability; `collection:<name>` → what state it keeps. */
+  /** Hash: format, partitions, buckets, seed, lineage, durability; `collection:<name>` → what is fixed of it. */
   readonly metadata: string
   /** Sorted set: the live workers of a group, by when their life sign expires. */
   readonly members: (group: string) => string

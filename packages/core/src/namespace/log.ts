@@ -5,17 +5,23 @@ import type { Router } from '../append/prepare.ts'
 import type { BatchContext } from '../change/batch.ts'
 import type { Change } from '../change/change.ts'
 import type { Hasher } from '../change/content-hash.ts'
-import type { Position } from '../change/position.ts'
+import { formatPosition, type Position } from '../change/position.ts'
 import type { AnyCollection, CollectionOf } from '../collection/collection.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { checkGroupName } from '../group/group-name.ts'
 import { groupNames, groupStatus, type PartitionStatus } from '../group/group-status.ts'
 import { AppliedWatch, type AppliedAnswer, type WhenAppliedOptions } from '../group/when-applied.ts'
+import { readHeader } from '../log/header.ts'
 import { readPartition, type ReadOptions } from '../log/read.ts'
 import type { Connection } from '../redis/connection.ts'
 import { StateReader, type Entity } from '../state/state-reader.ts'
-import type { NamespaceKeys } from './keys.ts'
-import type { NamespaceMetadata } from './metadata.ts'
+import type { NamespaceKeys, PartitionKeys } from './keys.ts'
+import {
+  missingHeader,
+  storedCollections,
+  type NamespaceMetadata,
+  type StoredCollection,
+} from './metadata.ts'
 
 /** What the parts of Headwater that work on a log share. Not public: reached through `logParts`. */
 export interface LogParts {
@@ -121,19 +127,23 @@ export class Log implements AsyncDisposable {
     options?: ReadOptions,
   ): AsyncIterable<Change> {
     if (this.#closed) throw this.#closedError('read')
-    const { keys, connection, deadlineMs } = this.#parts
-    const of = keys.partitions[partition]
-    if (!of)
-      throw new HeadwaterError(
-        'OPTION_INVALID',
-        `Partition ${String(partition)} does not exist; this log has 0 to ${this.partitions - 1}.`,
-      )
+    const { connection, deadlineMs } = this.#parts
+    const keys = this.#keysOf(partition)
     return readPartition(
-      { connection, keys: of, partition, context: this.#context, deadlineMs },
+      { connection, keys, partition, context: this.#context, deadlineMs },
       this.namespace,
       from,
       options,
     )
+  }
+
+  /** The position of the newest change of a partition: to read after it is to read what comes from now on. */
+  async end(partition: number): Promise<Position> {
+    if (this.#closed) throw this.#closedError('end')
+    const { connection, deadlineMs } = this.#parts
+    const header = await readHeader(connection, this.#keysOf(partition), deadlineMs)
+    if (!header) throw missingHeader(this.namespace, partition)
+    return formatPosition(partition, header)
   }
 
   /**
@@ -155,6 +165,13 @@ export class Log implements AsyncDisposable {
     return (await Promise.all(names.map((group) => groupStatus(connection, keys, group, deadlineMs)))).flat()
   }
 
+  /** The collections that were ever connected to this namespace, by name; also those that this program has no definition of. */
+  async collections(): Promise<StoredCollection[]> {
+    if (this.#closed) throw this.#closedError('collections')
+    const { connection, deadlineMs } = this.#parts
+    return await storedCollections(connection, this.namespace, deadlineMs)
+  }
+
   /** Waits for appends in flight, then closes the connections. Safe to call twice. */
   close(): Promise<void> {
     this.#closed ??= this.#close()
@@ -170,6 +187,15 @@ export class Log implements AsyncDisposable {
     this.#applied.close()
     this.#appender.close()
     this.#parts.connection.close()
+  }
+
+  #keysOf(partition: number): PartitionKeys {
+    const keys = this.#parts.keys.partitions[partition]
+    if (keys) return keys
+    throw new HeadwaterError(
+      'OPTION_INVALID',
+      `Partition ${String(partition)} does not exist; this log has 0 to ${this.partitions - 1}.`,
+    )
   }
 
   #checkCollection(collection: AnyCollection): void {

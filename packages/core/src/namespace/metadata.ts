@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import type { AnyCollection, Collection, StateKept } from '../collection/collection.ts'
+import type { AnyCollection, StateKept } from '../collection/collection.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import type { Connection } from '../redis/connection.ts'
-import { persist } from '../redis/persist.ts'
+import { persist, type PersistOptions } from '../redis/persist.ts'
 import { script } from '../redis/script.ts'
 import { source as createCollectionLua } from './create-collection.lua.ts'
 import { source as createMetadataLua } from './create-metadata.lua.ts'
@@ -25,7 +25,16 @@ export interface NamespaceMetadata {
   readonly replicas: number
 }
 
+/** What is fixed when a collection is first connected. */
+export interface StoredCollection {
+  readonly name: string
+  readonly state: StateKept
+  /** Whether a partition key of its definition, and not the entity's key itself, decides where a key lives. */
+  readonly partitionKey: boolean
+}
+
 export interface NamespaceWishes {
+  readonly create?: boolean | undefined
   readonly partitions?: number | undefined
   readonly durability?: Durability | undefined
   readonly replicas?: number | undefined
@@ -36,6 +45,8 @@ const format = 1
 const buckets = 16
 export const partitionsDefault = 8
 export const partitionsMax = 1_024
+const collectionPrefix = 'collection:'
+const partitionKeyMark = ' partition-key'
 
 const createMetadata = script('create-metadata', createMetadataLua)
 const createPartition = script('create-partition', epochLua, createPartitionLua)
@@ -44,7 +55,7 @@ const createCollection = script('create-collection', createCollectionLua)
 /**
  * Creates the namespace where it does not exist, and checks that its settings are those that the caller expects.
  * Creation can be interrupted anywhere and is completed by the next connection; once it is complete, a partition's
- * header is never made again, so that a lost one is noticed.
+ * header is never made again, so that a lost one is noticed. Without `create` nothing is written.
  */
 export async function openNamespace(
   connection: Connection,
@@ -53,9 +64,63 @@ export async function openNamespace(
   collections: readonly AnyCollection[],
   deadlineMs: number,
 ): Promise<{ metadata: NamespaceMetadata; keys: NamespaceKeys }> {
+  const { create = true } = wishes
   const key = metadataKey(namespace)
   const doing = `opening the namespace ${JSON.stringify(namespace)}`
   const options = { doing, deadlineMs }
+  const stored = await (create
+    ? createStored(connection, options, key, wishes)
+    : readStored(connection, options, key))
+  if (stored.size === 0) throw unknownNamespace(namespace, 'does not exist in this Redis database')
+  const metadata = parseMetadata(namespace, stored)
+  checkWishes(namespace, metadata, wishes)
+
+  const keys = namespaceKeys(namespace, metadata.partitions)
+  if (stored.get('status') !== 'ready') {
+    if (!create) throw unknownNamespace(namespace, 'was not created completely')
+    for (const { header, log, producers, results, groups } of keys.partitions) {
+      const input = { keys: [header, log, producers, ...results, groups], args: [metadata.lineage] }
+      await persist(connection, options, (client) => createPartition.run(client, input))
+    }
+    await persist(connection, options, (client) => client.hset(key, 'status', 'ready'))
+  }
+  const known = collectionsOf(namespace, stored)
+  for (const collection of collections) {
+    const found = known.find(({ name }) => name === collection.name)
+    if (found) {
+      checkCollection(namespace, collection, found)
+      continue
+    }
+    if (!create) throw unknownCollection(namespace, collection.name, known)
+    for (const [partition, { header, digest, state }] of keys.partitions.entries()) {
+      const states = Array.from({ length: metadata.buckets }, (_, bucket) => state(collection.name, bucket))
+      const input = { keys: [header, digest(collection.name), ...states], args: [] }
+      const created = await persist(connection, options, (client) => createCollection.run(client, input))
+      if (created === 'missing') throw missingHeader(namespace, partition)
+    }
+    await persist(connection, options, (client) =>
+      client.hset(key, `${collectionPrefix}${collection.name}`, storedText(collection)),
+    )
+  }
+  return { metadata, keys }
+}
+
+/** The collections that were ever connected, by name. */
+export async function storedCollections(
+  connection: Connection,
+  namespace: string,
+  deadlineMs: number,
+): Promise<StoredCollection[]> {
+  const options = { doing: 'reading the collections', deadlineMs }
+  return collectionsOf(namespace, await readStored(connection, options, metadataKey(namespace)))
+}
+
+async function createStored(
+  connection: Connection,
+  options: PersistOptions,
+  key: string,
+  wishes: NamespaceWishes,
+): Promise<Map<string, string>> {
   const proposed = [
     ['format', format],
     ['partitions', wishes.partitions ?? partitionsDefault],
@@ -69,52 +134,15 @@ export async function openNamespace(
   const reply = await persist(connection, options, (client) =>
     createMetadata.run(client, { keys: [key], args: proposed }),
   )
-  const stored = fieldsOf(reply)
-  const metadata = parseMetadata(namespace, stored)
-  checkWishes(namespace, metadata, wishes)
-
-  const keys = namespaceKeys(namespace, metadata.partitions)
-  if (stored.get('status') !== 'ready') {
-    for (const { header, log, producers, results, groups } of keys.partitions) {
-      const input = { keys: [header, log, producers, ...results, groups], args: [metadata.lineage] }
-      await persist(connection, options, (client) => createPartition.run(client, input))
-    }
-    await persist(connection, options, (client) => client.hset(key, 'status', 'ready'))
-  }
-  for (const collection of collections) {
-    checkCollection(
-      namespace,
-      collection,
-      stored.get(`collection:${collection.name}`) as StateKept | undefined,
-    )
-    if (stored.has(`collection:${collection.name}`)) continue
-    for (const [partition, { header, digest, state }] of keys.partitions.entries()) {
-      const states = Array.from({ length: metadata.buckets }, (_, bucket) => state(collection.name, bucket))
-      const input = { keys: [header, digest(collection.name), ...states], args: [] }
-      const created = await persist(connection, options, (client) => createCollection.run(client, input))
-      if (created === 'missing') throw missingHeader(namespace, partition)
-    }
-    await persist(connection, options, (client) =>
-      client.hset(key, `collection:${collection.name}`, collection.state),
-    )
-  }
-  return { metadata, keys }
+  return fieldsOf(reply)
 }
 
-/** The collections that were ever connected, with what state they keep. */
-export async function storedCollections(
+async function readStored(
   connection: Connection,
-  namespace: string,
-  deadlineMs: number,
-): Promise<Map<string, StateKept>> {
-  const options = { doing: 'reading the collections', deadlineMs }
-  const stored = await persist(connection, options, (client) => client.hgetall(metadataKey(namespace)))
-  const prefix = 'collection:'
-  return new Map(
-    Object.entries(stored)
-      .filter(([field]) => field.startsWith(prefix))
-      .map(([field, state]) => [field.slice(prefix.length), state as StateKept]),
-  )
+  options: PersistOptions,
+  key: string,
+): Promise<Map<string, string>> {
+  return new Map(Object.entries(await persist(connection, options, (client) => client.hgetall(key))))
 }
 
 export function missingHeader(namespace: string, partition: number): HeadwaterError {
@@ -181,10 +209,52 @@ function checkWishes(namespace: string, metadata: NamespaceMetadata, wishes: Nam
   }
 }
 
-function checkCollection(namespace: string, collection: Collection, stored: StateKept | undefined): void {
-  if (stored === undefined || stored === collection.state) return
-  throw new HeadwaterError(
-    'NAMESPACE_MISMATCH',
-    `Collection ${collection.name} of namespace ${JSON.stringify(namespace)} was created with state "${stored}", not "${collection.state}".`,
+/** As it stands in the metadata: `values`, or `versions partition-key`. */
+function storedText({ state, partitionKey }: AnyCollection): string {
+  return partitionKey ? `${state}${partitionKeyMark}` : state
+}
+
+function collectionsOf(namespace: string, stored: ReadonlyMap<string, string>): StoredCollection[] {
+  return [...stored]
+    .filter(([field]) => field.startsWith(collectionPrefix))
+    .map(([field, text]) => {
+      const partitionKey = text.endsWith(partitionKeyMark)
+      const state = partitionKey ? text.slice(0, -partitionKeyMark.length) : text
+      if (state !== 'values' && state !== 'versions') throw broken(namespace, field, text)
+      return { name: field.slice(collectionPrefix.length), state, partitionKey } as const
+    })
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+function checkCollection(namespace: string, collection: AnyCollection, stored: StoredCollection): void {
+  const differs = (was: string, is: string): never => {
+    throw new HeadwaterError(
+      'NAMESPACE_MISMATCH',
+      `Collection ${collection.name} of namespace ${JSON.stringify(namespace)} was created ${was}, not ${is}. This is fixed at creation.`,
+    )
+  }
+  if (stored.state !== collection.state) differs(`with state "${stored.state}"`, `"${collection.state}"`)
+  const partitionKey = collection.partitionKey !== undefined
+  // Keys that are looked for in another partition than the one they live in are not found, and made twice.
+  if (stored.partitionKey !== partitionKey)
+    differs(`${partitionKey ? 'without' : 'with'} a partitionKey`, `${partitionKey ? 'with' : 'without'} one`)
+}
+
+function unknownNamespace(namespace: string, why: string): HeadwaterError {
+  return new HeadwaterError(
+    'NAMESPACE_UNKNOWN',
+    `Namespace ${JSON.stringify(namespace)} ${why}. Correct the name, the server or its database number; the first program that may create it does.`,
+  )
+}
+
+function unknownCollection(
+  namespace: string,
+  name: string,
+  known: readonly StoredCollection[],
+): HeadwaterError {
+  const has = known.length === 0 ? 'none' : known.map((collection) => collection.name).join(', ')
+  return new HeadwaterError(
+    'COLLECTION_UNKNOWN',
+    `Namespace ${JSON.stringify(namespace)} has no collection ${JSON.stringify(name)}; it has ${has}.`,
   )
 }

@@ -10,7 +10,9 @@ export interface ScriptInput {
 /** A Lua script of ours, run by its digest. */
 export interface Script {
   readonly name: string
-  run(client: RedisClient, input: ScriptInput): Promise<unknown>
+  readonly run: (client: RedisClient, input: ScriptInput) => Promise<unknown>
+  /** As `run`, with texts of the reply as bytes. */
+  readonly runBuffer: (client: RedisClient, input: ScriptInput) => Promise<unknown>
 }
 
 /**
@@ -22,13 +24,19 @@ export function script(name: string, ...sources: readonly string[]): Script {
   const sha = createHash('sha1').update(source).digest('hex')
   return {
     name,
-    async run(client, { keys, args }) {
-      try {
-        return await client.evalsha(sha, keys.length, ...keys, ...args)
-      } catch (error) {
-        if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
-        return await client.eval(source, keys.length, ...keys, ...args)
-      }
-    },
+    run: (client, { keys, args }) =>
+      client.evalsha(sha, keys.length, ...keys, ...args).catch((error: unknown) => {
+        if (!isUnknownScript(error)) throw error
+        return client.eval(source, keys.length, ...keys, ...args)
+      }),
+    runBuffer: (client, { keys, args }) =>
+      client.callBuffer('EVALSHA', sha, keys.length, ...keys, ...args).catch((error: unknown) => {
+        if (!isUnknownScript(error)) throw error
+        return client.callBuffer('EVAL', source, keys.length, ...keys, ...args)
+      }),
   }
+}
+
+function isUnknownScript(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('NOSCRIPT')
 }

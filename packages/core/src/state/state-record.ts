@@ -16,7 +16,7 @@ export interface StateRecord {
  * The layout that the append script writes with `struct.pack('>I4I6I6I4I5B', …)`: epoch, sequence, version, the two
  * lanes of the hash, 1 put or 2 delete; then the payload. Binary, because as text it costs the script 40 % more.
  */
-const headBytes = 26
+export const stateHeadBytes = 26
 
 export function decodeStateRecord(bytes: Buffer): StateRecord {
   return {
@@ -24,6 +24,6 @@ export function decodeStateRecord(bytes: Buffer): StateRecord {
     version: bytes.readUIntBE(10, 6),
     hash: hashOfLanes(bytes.readUInt32BE(16), bytes.readUIntBE(20, 5)),
     deleted: bytes[25] === 2,
-    payload: bytes.toString('utf8', headBytes),
+    payload: bytes.toString('utf8', stateHeadBytes),
   }
 }

@@ -8,6 +8,7 @@ import type { Backoff } from '../redis/backoff.ts'
 import { guardSink } from '../sink/guarded-sink.ts'
 import type { AnySink, Sink } from '../sink/sink.ts'
 import { GroupRunner } from './group-runner.ts'
+import { noteGroupOfSink } from './sink-groups.ts'
 import type { WorkerEvent } from './worker-event.ts'
 
 /** A sink, and how its group works; a sink alone means the defaults. */
@@ -130,6 +131,7 @@ function checkGroup(
   }
   if (concurrency !== undefined)
     checkInteger(`concurrency of group ${group}`, concurrency, 1, sink.capabilities.concurrency)
+  noteGroupOfSink(sink, group)
   return {
     group,
     sink: guardSink(sink, applyTimeoutMs === undefined ? {} : { applyTimeoutMs }),
