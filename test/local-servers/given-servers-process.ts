@@ -3,7 +3,11 @@ import { startPostgres, startRedis } from '@headwater/local-servers'
 import { Redis } from 'ioredis'
 import { Client } from 'pg'
 
-const [redis, postgres] = await Promise.all([startRedis(), startPostgres()])
+const [redis, postgres, specific] = await Promise.all([
+  startRedis(),
+  startPostgres(),
+  startRedis({ port: true }),
+])
 
 const byUrl = new Redis(redis.url)
 await byUrl.set(`{app:${redis.namespacePrefix}orders}:log`, 'by url')
@@ -30,7 +34,7 @@ const refusals = await Promise.allSettled([
 ])
 process.stdout.write(
   `${JSON.stringify({
-    own: [redis.own, postgres.own],
+    own: { redis: redis.own, postgres: postgres.own, specific: specific.own },
     prefix: redis.namespacePrefix,
     schema: postgres.schema,
     refusals: refusals.map((refusal) =>
@@ -40,4 +44,4 @@ process.stdout.write(
 )
 
 if (process.argv[2] === 'wait') setInterval(() => {}, 60_000)
-if (process.argv[2] === 'stop') await Promise.all([redis.stop(), postgres.stop()])
+if (process.argv[2] === 'stop') await Promise.all([redis.stop(), postgres.stop(), specific.stop()])

@@ -11,7 +11,7 @@ import { eventually } from '../support/eventually.ts'
 import { startProgram } from './started-program.ts'
 
 interface Said {
-  readonly own: boolean[]
+  readonly own: { readonly redis: boolean; readonly postgres: boolean; readonly specific: boolean }
   readonly prefix: string
   readonly schema: string
   readonly refusals: string[]
@@ -58,7 +58,7 @@ describe('with REDIS_URL and DATABASE_URL', () => {
   it('servers are those, with a prefix and a schema that nobody else has, and take no signals', async () => {
     const program = await startProgramOnGivenServers('wait')
     const { own, prefix, schema, refusals } = program.said
-    expect(own).toEqual([false, false])
+    expect(own).toMatchObject({ redis: false, postgres: false })
     expect(await contents()).toEqual({
       keys: [`{app:${prefix}orders}:log`, ...OF_OTHERS.keys, `${prefix}plain`].toSorted(),
       tables: [`${schema}.by_connection`, `${schema}.by_url`, ...OF_OTHERS.tables].toSorted(),
@@ -82,18 +82,24 @@ describe('with REDIS_URL and DATABASE_URL', () => {
 
   it('reaches a Redis on a Unix socket', async () => {
     const program = await startProgramOnGivenServers('stop', `unix://${redis.socketPath}`)
-    expect(program.said.own[0]).toBe(false)
+    expect(program.said.own.redis).toBe(false)
     await program.exited
     expect(await contents()).toEqual(OF_OTHERS)
   })
 
-  it('own: true, or any other option, starts a server of our own all the same', async () => {
-    const program = await startProgram<Said>('starter-process.ts', {
+  it('a server of our own is started for those who insist on it', async () => {
+    const program = await startProgram('starter-process.ts', {
       args: ['stop'],
       env: { ...process.env, REDIS_URL: redis.url, DATABASE_URL: postgres.url },
     })
     expect(program.said).toHaveProperty('redis.pid')
+    expect(program.said).toHaveProperty('postgres.pid')
     await program.exited
-    expect(await contents()).toEqual(OF_OTHERS)
+  })
+
+  it('a server of our own is started for options that the given one cannot follow', async () => {
+    const program = await startProgramOnGivenServers('stop')
+    expect(program.said.own.specific).toBe(true)
+    await program.exited
   })
 })

@@ -45,7 +45,7 @@ function sharedMemorySegments(): number[] {
     .map((line) => Number(line.split(/\s+/)[1]))
 }
 
-describe.concurrent('servers of a starter', () => {
+describe('servers of a starter', () => {
   it('run in processes of their own, with a keeper, in one private folder', async () => {
     const starter = await startWaiting()
     const { redis, postgres } = starter.said
@@ -60,7 +60,7 @@ describe.concurrent('servers of a starter', () => {
   })
 })
 
-describe.concurrent('nothing is left', () => {
+describe('nothing is left', () => {
   it.each(['SIGKILL', 'SIGINT'] as const)('when the starter gets %s', async (signal) => {
     const starter = await startWaiting()
     starter.process.kill(signal)

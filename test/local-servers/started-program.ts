@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { createInterface } from 'node:readline'
+import { onTestFinished } from 'vitest'
 
 /** What a program said in its first line, and how to watch it further. */
 export interface Started<T> {
@@ -33,6 +34,8 @@ export async function startProgram<T>(
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  // A test that fails leaves it running otherwise.
+  onTestFinished(() => void child.kill('SIGKILL'))
   let complaints = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => (complaints += text))
   const exited = once(child, 'exit')

@@ -44,9 +44,9 @@ async function search(): Promise<RedisBinary> {
     const binary = path && (await probe(path).catch(() => undefined))
     if (binary) return binary
   }
-  if (!canFetchPackages()) return notFound('No redis-server or valkey-server is on PATH')
+  if (!canFetchPackages()) return notFound('No redis-server or valkey-server that runs is on PATH')
   return fetchBinary().catch((cause: unknown) =>
-    notFound('No redis-server or valkey-server is on PATH, and apt could not fetch one', cause),
+    notFound('No redis-server or valkey-server that runs is on PATH, and apt could not fetch one', cause),
   )
 }
 
