@@ -4,7 +4,7 @@ import type { RedisClient } from '@headwater/redis'
 import * as fc from 'fast-check'
 import { Cluster, Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { apply, beginning, replica, words } from './replica.ts'
+import { apply, replica, words } from './replica.ts'
 
 let cluster: RedisCluster
 let client: Cluster
@@ -162,21 +162,22 @@ describe('a worker on a Cluster that loses its partition', () => {
       partition: 0,
       fence: { epoch: 1, token: 0, owner: 'zombie' },
     })
-    const older = ['a1', 'a2', 'b', 'c'].map((id) => log.put({ id, content: 'older' }))
-    const applying = apply(zombie, older, beginning)
+    const ids = ['a1', 'a2', 'b1', 'b2', 'c']
+    const older = ids.map((id) => log.put({ id, content: 'older' }))
+    const applying = apply(zombie, older)
     await pausing.paused
 
     const owner = await open()
-    const newer = ['a1', 'b'].map((id) => log.put({ id, content: 'newer' }))
+    const newer = [log.put({ id: 'a1', content: 'newer' }), log.delete('b1')]
     expect(words(await apply(owner, newer))).toEqual(['applied', 'applied'])
     pausing.goOn()
     await expect(applying).rejects.toMatchObject({ code: 'SINK_FENCED' })
 
-    // Not a1 and b, which are newer; not a2, whose slot has seen the new fence; c was let in, and is no older state.
+    // The slots of a and b have seen the new fence, by a put and by a delete. c was let in, and is no older state.
     const contents = async () =>
-      (await sink.read?.(['a1', 'a2', 'b', 'c']))?.map((row) => (row?.value as { content?: string })?.content)
-    expect(await contents()).toEqual(['newer', undefined, 'newer', 'older'])
-    expect(words(await apply(owner, older))).toEqual(['stale', 'applied', 'stale', 'stale'])
-    expect(await contents()).toEqual(['newer', 'older', 'newer', 'older'])
+      (await sink.read?.(ids))?.map((row) => (row?.value as { content?: string } | undefined)?.content)
+    expect(await contents()).toEqual(['newer', undefined, undefined, undefined, 'older'])
+    expect(words(await apply(owner, older))).toEqual(['stale', 'applied', 'stale', 'applied', 'stale'])
+    expect(await contents()).toEqual(['newer', 'older', undefined, 'older', 'older'])
   })
 })

@@ -79,18 +79,41 @@ describe('a server that refuses writes for another reason', () => {
   })
 
   it('is misconfigured: no permission for what a script uses', async () => {
-    await client.call('ACL', 'SETUSER', 'limited', 'on', '>secret', '~*', '+@all', '-mset')
-    const limited = new Redis({ ...server.options, username: 'limited', password: 'secret' })
-    try {
-      const { sink, log, open } = replica(limited)
-      const partition = await open()
-      const change = log.put({ id: 'lamp', content: 1 })
-      await expect(apply(partition, [change])).rejects.toMatchObject({ code: 'SINK_MISCONFIGURED' })
-      expect(await sink.read?.(['lamp'])).toEqual([undefined])
-      await client.call('ACL', 'SETUSER', 'limited', '+mset')
-      expect(words(await apply(partition, [change]))).toEqual(['applied'])
-    } finally {
-      limited.disconnect()
-    }
+    const limited = await limitedClient('+@all', '-mset')
+    const { sink, log, open } = replica(limited)
+    const partition = await open()
+    const change = log.put({ id: 'lamp', content: 1 })
+    await expect(apply(partition, [change])).rejects.toMatchObject({ code: 'SINK_MISCONFIGURED' })
+    expect(await sink.read?.(['lamp'])).toEqual([undefined])
+    await client.acl('SETUSER', 'limited', '+mset')
+    expect(words(await apply(partition, [change]))).toEqual(['applied'])
+    limited.disconnect()
   })
+
+  it.each(['json', 'hash'] as const)(
+    'is content with the permissions that the README asks for (%s)',
+    async (value) => {
+      const documented = 'eval evalsha type get mset del hget hmget hset hdel hgetall hscan'.split(' ')
+      const ownOfClient = ['+@connection', '+info']
+      const limited = await limitedClient(
+        '-@all',
+        ...ownOfClient,
+        ...documented.map((command) => `+${command}`),
+      )
+      const { sink, log, open } = replica(limited, { value })
+      await sink.prepare?.()
+      const changes = [log.put({ id: 'lamp', content: 1 }), log.delete('desk')]
+      expect(words(await apply(await open(), changes))).toEqual(['applied', 'applied'])
+      expect(await sink.read?.(['lamp', 'nobody'])).toMatchObject([{ key: 'lamp' }, undefined])
+      const rows: string[] = []
+      for await (const row of sink.list?.() ?? []) rows.push(row.key)
+      expect(rows.toSorted()).toEqual(['desk', 'lamp'])
+      limited.disconnect()
+    },
+  )
 })
+
+async function limitedClient(...rules: string[]): Promise<Redis> {
+  await client.acl('SETUSER', 'limited', 'reset', 'on', '>secret', '~*', ...rules)
+  return new Redis({ ...server.options, username: 'limited', password: 'secret' })
+}

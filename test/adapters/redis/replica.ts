@@ -38,7 +38,7 @@ export function replica(client: RedisClient, options: Partial<RedisSinkOptions<N
   }
 }
 
-export const beginning: SinkPosition = { epoch: 0, sequence: 0, branch: '' }
+const beginning: SinkPosition = { epoch: 0, sequence: 0, branch: '' }
 
 export function apply(
   partition: SinkPartition,

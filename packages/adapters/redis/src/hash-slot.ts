@@ -1,4 +1,4 @@
-export const slotCount = 16_384
+const slotCount = 16_384
 
 /**
  * The slot of a key on a Redis Cluster. The library inside ioredis reads a key with an empty tag ("{}a") otherwise
