@@ -30,7 +30,11 @@ local producer, number = ARGV[1], tonumber(ARGV[2])
 local last = call('HGET', KEYS[3], producer)
 if last then
   local last_number = tonumber(string.match(last, '^%d+'))
-  if last_number == number then return sub(last, #ARGV[2] + 2) end
+  if last_number == number then
+    -- Written once more, because WAIT only waits for what its own connection has written.
+    call('HSET', KEYS[3], producer, last)
+    return sub(last, #ARGV[2] + 2)
+  end
   if last_number > number then return 'superseded' end
 end
 

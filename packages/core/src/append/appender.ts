@@ -329,7 +329,8 @@ export class Appender {
       resultsWindowMs: this.#options.resultsWindowMs,
       attemptMs: this.#options.attemptMs,
       replicas,
-      replicasTimeoutMs: this.#options.attemptMs,
+      // Shorter than an attempt: too few replicas is an answer, and not a dead connection.
+      replicasTimeoutMs: Math.ceil(this.#options.attemptMs / 2),
     }))
   }
 

@@ -4,9 +4,11 @@ import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { missingHeader } from '../namespace/metadata.ts'
 import type { PartitionKeys } from '../namespace/keys.ts'
 import { backoffMs, type Backoff } from '../redis/backoff.ts'
-import type { Connection } from '../redis/connection.ts'
+import type { Connection, RedisClient } from '../redis/connection.ts'
+import { nodeOfKey, socketOf } from '../redis/node-of-key.ts'
 import { pause } from '../redis/persist.ts'
 import { redisError, redisErrorKind } from '../redis/redis-error.ts'
+import type { ScriptInput } from '../redis/script.ts'
 import {
   appendScript,
   encodeAppend,
@@ -94,6 +96,8 @@ export class Batcher {
     const { keys, connection, attemptMs, resultsWindowMs, namespace, partition } = this.#options
     const deadline = batch.requests.reduce((latest, request) => Math.max(latest, request.deadline), 0)
     let sent = false
+    /** Once it is known to be in the log, a later attempt that fails otherwise does not make that unknown again. */
+    let stored: HeadwaterError | undefined
     let input
     try {
       input = encodeAppend(keys, batch, resultsWindowMs)
@@ -106,7 +110,7 @@ export class Batcher {
         const reply = await connection.attempt(
           (client) => {
             sent = true
-            return appendScript.run(client, input)
+            return this.#send(client, input)
           },
           Math.min(attemptMs, left),
         )
@@ -121,16 +125,18 @@ export class Batcher {
             ),
           )
         }
-        if (this.#options.replicas > 0) await this.#awaitReplicas(left)
         return this.#settle(batch, verdicts)
       } catch (error) {
-        if (isHeadwaterError(error) && error.code !== 'DURABILITY_NOT_REACHED') return rejectAll(batch, error)
+        if (isHeadwaterError(error)) {
+          if (error.code !== 'DURABILITY_NOT_REACHED') return rejectAll(batch, error)
+          stored = error
+        }
         const kind = isHeadwaterError(error) ? 'unknown' : redisErrorKind(error)
         const doing = `an append to partition ${partition}`
         if (kind === 'final') return rejectAll(batch, redisError(kind, doing, error))
         const waitMs = backoffMs(between, attempt)
         if (connection.closed || performance.now() + waitMs >= deadline) {
-          return rejectAll(batch, giveUp(sent && kind === 'unknown', kind, doing, error))
+          return rejectAll(batch, stored ?? giveUp(sent && kind === 'unknown', kind, doing, error))
         }
         // What has not been sent may run out of time while this batch is stuck.
         this.#expire(kind, doing, error)
@@ -139,17 +145,20 @@ export class Batcher {
     }
   }
 
-  /** `WAIT` counts what was written on its own connection only, so it follows the append there. */
-  async #awaitReplicas(leftMs: number): Promise<void> {
-    const { connection, replicas, replicasTimeoutMs, partition } = this.#options
-    const timeoutMs = Math.ceil(Math.min(replicasTimeoutMs, leftMs))
-    const reached = Number(
-      await connection.attempt(
-        (client) => client.call('WAIT', replicas, timeoutMs),
-        timeoutMs + this.#options.attemptMs,
-      ),
-    )
-    if (reached >= replicas) return
+  /**
+   * Runs the script and, where the durability asks for it, waits for replicas. `WAIT` counts what its own connection has
+   * written and nothing else, so both must go over the same one: where it was replaced in between, nothing is known.
+   */
+  async #send(client: RedisClient, input: ScriptInput): Promise<unknown> {
+    const { replicas, replicasTimeoutMs, partition, keys } = this.#options
+    if (replicas === 0) return await appendScript.run(client, input)
+    const node = await nodeOfKey(client, keys.log)
+    const socket = socketOf(node)
+    const reply = await appendScript.run(node, input)
+    const reached = Number(await node.call('WAIT', replicas, replicasTimeoutMs))
+    if (socketOf(node) !== socket)
+      throw new Error('the connection was replaced before the replicas were counted')
+    if (reached >= replicas) return reply
     throw new HeadwaterError(
       'DURABILITY_NOT_REACHED',
       `A batch of partition ${partition} is on ${reached} of the ${replicas} replicas that its durability demands.`,
@@ -160,6 +169,7 @@ export class Batcher {
     for (const [index, request] of batch.requests.entries()) {
       const verdict = verdicts[index]!
       if (verdict.kind === 'conflict') request.reject(conflict(request, verdict))
+      else if (verdict.versions.length !== request.changes.length) request.reject(keyReused(request, verdict))
       else request.resolve(resultsOf(this.#options.partition, request, verdict))
     }
   }
@@ -195,6 +205,17 @@ function conflict(
   const change = request.changes[verdict.change]!
   const actual = verdict.live ? formatVersion(verdict.version, verdict.epoch) : undefined
   return new VersionConflictError(change.collection.name, change.key, change.expected, actual)
+}
+
+/** An earlier append of another length: its result says nothing of these changes. */
+function keyReused(
+  { changes }: PreparedRequest,
+  { versions }: Extract<Verdict, { kind: 'stored' | 'duplicate' }>,
+): HeadwaterError {
+  return new HeadwaterError(
+    'OPTION_INVALID',
+    `The idempotencyKey of this append of ${changes.length} changes belongs to an earlier one of ${versions.length}: a retry repeats the append unchanged, and another append needs another key.`,
+  )
 }
 
 function giveUp(

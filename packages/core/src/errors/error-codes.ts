@@ -21,6 +21,7 @@ export type ErrorCode =
   | 'NAMESPACE_UNKNOWN'
   | 'LOG_DAMAGED'
   | 'DURABILITY_NOT_REACHED'
+  | 'DURABILITY_UNAVAILABLE'
   | 'CLOSED'
   | 'WAIT_TIMEOUT'
   | 'GROUP_UNKNOWN'
@@ -150,6 +151,11 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
     means: 'The change is in the log, but not yet on as many replicas as its durability demands.',
     remedy: 'Append again with the same idempotency key: it waits again and is stored once.',
     retryable: true,
+  },
+  DURABILITY_UNAVAILABLE: {
+    means: 'The server cannot give the durability that the namespace declares.',
+    remedy: 'Switch on what the message names (an append-only file for "disk"), or declare less.',
+    retryable: false,
   },
   CLOSED: {
     means: 'The log, worker or sink was used after it was closed.',

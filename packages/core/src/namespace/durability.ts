@@ -1,3 +1,7 @@
+import { HeadwaterError } from '../errors/headwater-error.ts'
+import type { Connection } from '../redis/connection.ts'
+import { persist } from '../redis/persist.ts'
+
 /**
  * What an acknowledged append survives.
  *
@@ -20,4 +24,25 @@ export function replicasRequired(durability: Durability, replicas: number): numb
     default:
       return 0
   }
+}
+
+/**
+ * Refuses to begin where the server cannot keep what the namespace declares. Replicas are counted at each append instead,
+ * because they come and go.
+ *
+ * @throws HeadwaterError DURABILITY_UNAVAILABLE
+ */
+export async function checkDurability(
+  connection: Connection,
+  durability: Durability,
+  deadlineMs: number,
+): Promise<void> {
+  if (durability === 'memory') return
+  const options = { doing: 'checking how the server persists', deadlineMs }
+  const info = await persist(connection, options, (client) => client.info('persistence'))
+  if (/^aof_enabled:1/m.test(info)) return
+  throw new HeadwaterError(
+    'DURABILITY_UNAVAILABLE',
+    `The namespace declares durability "${durability}", but the Redis server keeps no append-only file: set \`appendonly yes\`.`,
+  )
 }

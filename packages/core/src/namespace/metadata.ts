@@ -7,7 +7,7 @@ import { script } from '../redis/script.ts'
 import { source as createCollectionLua } from './create-collection.lua.ts'
 import { source as createMetadataLua } from './create-metadata.lua.ts'
 import { source as createPartitionLua } from './create-partition.lua.ts'
-import { durabilities, type Durability } from './durability.ts'
+import { checkDurability, durabilities, type Durability } from './durability.ts'
 import { source as epochLua } from './epoch.lua.ts'
 import { metadataKey, namespaceKeys, type NamespaceKeys } from './keys.ts'
 
@@ -74,6 +74,7 @@ export async function openNamespace(
   if (stored.size === 0) throw unknownNamespace(namespace, 'does not exist in this Redis database')
   const metadata = parseMetadata(namespace, stored)
   checkWishes(namespace, metadata, wishes)
+  await checkDurability(connection, metadata.durability, deadlineMs)
 
   const keys = namespaceKeys(namespace, metadata.partitions)
   if (stored.get('status') !== 'ready') {

@@ -1,0 +1,72 @@
+import { connect, defineCollection, type Log } from '@headwater/core'
+import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
+import { Redis } from 'ioredis'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { eventually } from '../support/eventually.ts'
+
+const products = defineCollection('products', {
+  schema: z.object({ sku: z.string(), name: z.string() }),
+  key: ({ sku }) => sku,
+})
+const put = (sku: string) => products.put({ sku, name: 'Lamp' })
+
+describe('an append whose durability counts replicas', () => {
+  let master: OwnRedisServer
+  let replica: OwnRedisServer
+  let redis: Redis
+  let log: Log
+
+  beforeEach(async () => {
+    master = await startRedis({ own: true, port: true, config: { appendonly: 'yes' } })
+    replica = await startRedis({ own: true, port: true, config: { replicaof: `127.0.0.1 ${master.port}` } })
+    redis = new Redis(master.options)
+    await eventually(async () => expect(await redis.info('replication')).toMatch(/state=online/), {
+      timeoutMs: 20_000,
+    })
+    log = await connect(master.url, {
+      namespace: 'shop',
+      collections: [products],
+      durability: 'replicated',
+      replicas: 1,
+      attemptMs: 1_000,
+      deadlineMs: 3_000,
+    })
+  })
+  afterEach(async () => {
+    await log.close()
+    redis.disconnect()
+    await replica.stop()
+    await master.stop()
+  })
+
+  it('is acknowledged when the replica has it', async () => {
+    const { position } = await log.append(put('lamp'))
+    const copy = new Redis(replica.options)
+    const partition = Number(position.split(':')[0])
+    expect(await copy.xlen(`headwater:{shop:${partition}}:log`)).toBe(1)
+    copy.disconnect()
+  })
+
+  it('is not acknowledged while the replica is away, and is stored once when it is tried again', async () => {
+    await log.append(put('lamp'))
+    await replica.kill('SIGSTOP')
+    const refused = await log.append(put('desk'), { idempotencyKey: 'a' }).catch((error: unknown) => error)
+    expect(refused).toMatchObject({ code: 'DURABILITY_NOT_REACHED', retryable: true })
+    // Others, which ask for less, are not held up.
+    await expect(log.append(put('chair'), { durability: 'memory' })).resolves.toMatchObject({ version: '1' })
+    await replica.kill('SIGCONT')
+    expect(await log.append(put('desk'), { idempotencyKey: 'a' })).toMatchObject({
+      version: '1',
+      duplicate: true,
+    })
+    expect(await log.get(products, 'desk')).toMatchObject({ version: '1' })
+  })
+})
+
+it('a log that declares "disk" refuses a server without an append-only file', async () => {
+  await using server = await startRedis({ own: true })
+  await expect(connect(server.url, { namespace: 'shop', durability: 'disk' })).rejects.toMatchObject({
+    code: 'DURABILITY_UNAVAILABLE',
+  })
+})
