@@ -140,6 +140,18 @@ describe('a machine on which Postgres never ran', () => {
     expect(readdirSync(cache)).toEqual([expect.stringMatching(/^postgres-data-/)])
   })
 
+  it('is not misled by the environment, or by odd names of folders', async () => {
+    const odd = join(machine, 'tmp', "it's odd")
+    mkdirSync(odd)
+    const { postgres } = await startOnMachine({
+      PATH: SYSTEM_PATH,
+      PGPORT: '1',
+      PGHOST: 'nowhere',
+      TMPDIR: odd,
+    })
+    expect(postgres).toBe('it answers')
+  })
+
   it('trusts no cache in the temporary folder that others can write to', async () => {
     const cache = join(machine, 'tmp', `headwater-cache-${process.getuid!()}`)
     mkdirSync(cache)

@@ -119,7 +119,7 @@ describe('a Redis server that is killed', () => {
   })
 
   it('leaves its data in a given folder, where another server finds it', async () => {
-    const dir = mkdtempSync(join(tmpdir(), 'kept-'))
+    const dir = mkdtempSync(join(tmpdir(), 'kept for later-'))
     const config = { appendonly: 'yes' }
     const first = await startRedis({ own: true, dir, config })
     await ask(first.options, (client) => client.set('key', 'value'))

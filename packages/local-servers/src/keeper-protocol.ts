@@ -11,7 +11,7 @@ export interface RunRequest {
   readonly endSignal: NodeJS.Signals
 }
 
-export interface SignalRequest {
+interface SignalRequest {
   readonly type: 'signal'
   readonly id: number
   readonly pid: number
@@ -29,7 +29,7 @@ export interface BorrowRequest {
 }
 
 /** Says that it is deleted already. */
-export interface GiveBackRequest {
+interface GiveBackRequest {
   readonly type: 'give back'
   readonly id: number
   readonly name: string

@@ -25,6 +25,7 @@ export interface PostgresConnection {
   readonly connectionString?: string
   /** The folder of the socket. */
   readonly host?: string
+  readonly port?: number
   readonly user?: string
   readonly database?: string
 }
@@ -71,10 +72,12 @@ export async function startPostgres(options: StartPostgresOptions = {}): Promise
 }
 
 const READY_POLL_MS = 5
+// Part of the name of the socket. Given everywhere: PGPORT of the environment would change it.
+const PORT = 5432
 const ORPHANS_TIMEOUT_MS = 10_000
 
 // Shared memory as files of the data directory: what a killed server leaves goes with its folder.
-const SOCKET_ONLY = { listen_addresses: '', dynamic_shared_memory_type: 'mmap' }
+const SOCKET_ONLY = { listen_addresses: '', port: String(PORT), dynamic_shared_memory_type: 'mmap' }
 // The template is made with little room for the log, which would have every load interrupted by checkpoints.
 const ROOMY = { max_wal_size: '1GB' }
 // What is committed survives the end of the process, however it ends, but not that of the machine.
@@ -119,8 +122,8 @@ async function startOwnPostgres({
   }
   return {
     own: true,
-    connection: { host: folder, user: POSTGRES_USER, database: POSTGRES_USER },
-    url: `postgresql://${POSTGRES_USER}@/${POSTGRES_USER}?host=${encodeURIComponent(folder)}`,
+    connection: { host: folder, port: PORT, user: POSTGRES_USER, database: POSTGRES_USER },
+    url: `postgresql://${POSTGRES_USER}@/${POSTGRES_USER}?host=${encodeURIComponent(folder)}&port=${PORT}`,
     schema: 'public',
     dir,
     get pid() {

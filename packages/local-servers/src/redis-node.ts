@@ -120,9 +120,9 @@ export class RedisNode implements AsyncDisposable {
     const addresses = {
       bind: '127.0.0.1',
       port: String(this.port ?? 0),
-      unixsocket: this.socketPath,
+      unixsocket: JSON.stringify(this.socketPath),
       unixsocketperm: '700',
-      dir: this.dir,
+      dir: JSON.stringify(this.dir),
     }
     if (sentinel) return addresses
     return {
