@@ -35,7 +35,7 @@ export class Progress {
 
   end(result: string): void {
     clearInterval(this.#timer)
-    const text = `${this.#step.padEnd(13)} ${result.padEnd(62)}`
+    const text = `${this.#step.padEnd(13)} ${result.padEnd(70)}`
     if (this.#out.isTTY) this.#rewrite(`✓ ${text} ${seconds(this.#stepStartedAt).padStart(7)}\n`)
     else this.#line(`${text.trimEnd()}, ${seconds(this.#stepStartedAt)}`)
   }
@@ -63,7 +63,7 @@ export class Progress {
 
 /** A bar of 20 characters. */
 export function bar(done: number, total: number): string {
-  const filled = total === 0 ? 20 : Math.floor((20 * done) / total)
+  const filled = Math.floor((20 * done) / total)
   return '━'.repeat(filled) + '─'.repeat(20 - filled)
 }
 

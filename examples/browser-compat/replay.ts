@@ -26,7 +26,7 @@ export interface Replay {
 }
 
 /**
- * Appends release by release. In the middle of the fourth release (or of the last, when there are fewer) it kills a
+ * Appends release by release. Early in the fourth release (or of the last, when there are fewer) it kills a
  * worker, and goes on appending. Returns when both groups have applied everything.
  */
 export async function replay({ log, redis, workers, versions, progress }: ReplayOptions): Promise<Replay> {
@@ -52,16 +52,16 @@ export async function replay({ log, redis, workers, versions, progress }: Replay
   for (const version of versions) {
     let appended = 0
     let changes: FeatureChange[] = []
-    progress.begin(
-      version,
-      () => `${bar(appended, changes.length)} ${number(appended)} of ${number(changes.length)}, ${lag.text}`,
-    )
+    progress.begin(version, () => {
+      if (changes.length === 0) return 'finding what changed'
+      return `${bar(appended, changes.length)} ${number(appended)} of ${number(changes.length)}, ${lag.text}`
+    })
     const release = readRelease(version)
     changes = await diffReleases(latest, release)
-    const middle = Math.ceil(changes.length / 2)
+    const quarter = Math.ceil(changes.length / 4)
     await appendAll(log, changes.map(requestFor), last, () => {
       appended++
-      if (version === fatal && appended === middle) takeover = interrupt()
+      if (version === fatal && appended === quarter) takeover = interrupt()
     })
     for (const { kind } of changes) count[kind]++
     progress.end(`${number(changes.length)} changes appended; ${lag.text}`)
