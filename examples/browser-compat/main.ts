@@ -51,6 +51,12 @@ const logRedis = new Redis(settings.log.redis)
 const cache = new Redis(settings.cache.redis)
 const reporting = new Client(settings.reporting.postgres)
 await reporting.connect()
+// The workers would wait for a server that is gone to come back; the demo has no use for that.
+for (const client of [logRedis, cache, reporting]) {
+  client.on('error', (error: Error) => {
+    throw error
+  })
+}
 const result = await replay({ log, redis: logRedis, workers, versions: replayed, progress })
 
 progress.begin('proof')

@@ -54,7 +54,7 @@ export async function replay({ log, redis, workers, versions, progress }: Replay
     let changes: FeatureChange[] = []
     progress.begin(version, () => {
       if (changes.length === 0) return 'finding what changed'
-      return `${bar(appended, changes.length)} ${number(appended)} of ${number(changes.length)}, ${lag.text}`
+      return `${bar(appended, changes.length)} ${number(appended)} of ${number(changes.length)}  ${lag.text}`
     })
     const release = readRelease(version)
     changes = await diffReleases(latest, release)
