@@ -73,6 +73,8 @@ export class Connection {
     const client = this.#create()
     // Without a listener ioredis prints to stderr; the reason reaches callers through their rejected commands.
     client.on('error', (error: Error) => (this.#lastError = error))
+    // While it is not ready every attempt listens to it, and there may be many: that is no leak.
+    client.setMaxListeners(0)
     return client
   }
 
