@@ -9,7 +9,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { startProgram } from './started-program.ts'
@@ -145,6 +145,7 @@ describe('a machine on which Postgres never ran', () => {
     mkdirSync(odd)
     const { postgres } = await startOnMachine({
       PATH: SYSTEM_PATH,
+      XDG_CACHE_HOME: join(homedir(), '.cache'),
       PGPORT: '1',
       PGHOST: 'nowhere',
       TMPDIR: odd,

@@ -203,9 +203,8 @@ describe('a proxy', () => {
 
   it('loses the reply of a commit that Postgres executed', async () => {
     await using postgres = await startPostgres({ own: true })
-    const { host, ...user } = postgres.connection
-    await using proxy = await startProxy({ path: `${host}/.s.PGSQL.5432` }, { listen: 'tcp' })
-    const client = new Client({ ...user, ...proxy.address })
+    await using proxy = await startProxy({ path: postgres.socketPath }, { listen: 'tcp' })
+    const client = new Client({ ...postgres.connection, ...proxy.address })
     client.on('error', () => {})
     await client.connect()
     await client.query('CREATE TABLE kept (n int)')

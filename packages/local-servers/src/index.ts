@@ -8,7 +8,7 @@ export {
   type StartPostgresOptions,
   startPostgres,
 } from './postgres.ts'
-export { type ProxiedRequest } from './proxied-request.ts'
+export type { ProxiedRequest } from './proxied-request.ts'
 export { type Address, type RequestMatcher, type StartProxyOptions, startProxy, TcpProxy } from './proxy.ts'
 export { type OwnRedisServer, type RedisServer, type StartRedisOptions, startRedis } from './redis.ts'
 export type { RedisConfig } from './redis-node.ts'

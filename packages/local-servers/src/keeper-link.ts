@@ -77,8 +77,8 @@ function spawnKeeper(): KeeperProcess {
 
 /** The starter's end of the pipe to its keeper: while it is open, the servers live. */
 export class KeeperLink {
+  /** Settles when the keeper answers. */
   readonly ready: Promise<void>
-  ended = false
   readonly #keeper: KeeperProcess
   readonly #answers = new Map<number, (answer: KeeperAnswer | LocalServerError) => void>()
   readonly #exits = new Map<number, (exit: Exit) => void>()
@@ -86,6 +86,7 @@ export class KeeperLink {
   #complaints = ''
   #requests = 0
   #waiting = 0
+  #ended = false
 
   constructor(keeper: KeeperProcess) {
     this.#keeper = keeper
@@ -109,6 +110,11 @@ export class KeeperLink {
     })
     // A write to a keeper that has just died: its exit tells the same.
     keeper.stdin.on('error', () => {})
+  }
+
+  /** Whether the keeper has gone, and all its servers with it. */
+  get ended(): boolean {
+    return this.#ended
   }
 
   /** Makes a folder for one server. It goes with the keeper at the latest. */
@@ -139,7 +145,7 @@ export class KeeperLink {
     request: (id: number) => KeeperRequest,
     onDone: (answer: KeeperAnswer & { type: 'done' }) => T = () => undefined as T,
   ): Promise<T> {
-    if (this.ended) return Promise.reject(this.#endedError())
+    if (this.#ended) return Promise.reject(this.#endedError())
     const id = this.#requests++
     const answered = new Promise<T>((resolve, reject) => {
       this.#answers.set(id, (answer) => {
@@ -191,7 +197,7 @@ export class KeeperLink {
 
   // A killed keeper takes its servers along where the kernel helps; what is left goes here.
   async #end(cause?: Error): Promise<LocalServerError> {
-    this.ended = true
+    this.#ended = true
     if (this.#folder !== '') await removeRemains(this.#folder)
     const error = this.#endedError(cause)
     for (const settle of this.#answers.values()) settle(error)

@@ -42,7 +42,8 @@ createInterface({ input: process.stdin })
   .on('line', (line) => handle(JSON.parse(line) as KeeperRequest))
   .on('close', () => void end())
 send({ type: 'ready', folder: ownFolder })
-await removeFoldersOfDeadKeepers()
+// What cannot be removed now is left to the next start: it is no reason to fail here.
+await removeFoldersOfDeadKeepers().catch(() => {})
 
 function send(event: KeeperEvent): void {
   process.stdout.write(`${JSON.stringify(event)}\n`)
@@ -120,7 +121,6 @@ async function removeFoldersOfDeadKeepers(): Promise<void> {
   for (const name of readdirSync(parentFolder)) {
     if (!name.startsWith(PREFIX)) continue
     const folder = join(parentFolder, name)
-    // What cannot be removed now is left to the next start: it is no reason to fail here.
     if (isOurs(folder) && !(await hasLivingKeeper(folder))) await removeRemains(folder).catch(() => {})
   }
 }

@@ -39,7 +39,10 @@ export interface PostgresServer extends AsyncDisposable {
   readonly url: string
   /** Where unqualified names lead: `public` on a server of our own. */
   readonly schema: string
-  /** Sends a signal; one that ends the server is waited for. Throws `NOT_OURS` behind `DATABASE_URL`. */
+  /**
+   * Sends a signal; one that ends the server is waited for, and to SIGTERM Postgres waits for its clients first. Throws `NOT_OURS`
+   * behind `DATABASE_URL`.
+   */
   kill(signal: NodeJS.Signals): Promise<void>
   /** Ends it if it runs, and starts it with the same address and data. Throws `NOT_OURS` behind `DATABASE_URL`. */
   restart(): Promise<void>
@@ -50,6 +53,8 @@ export interface PostgresServer extends AsyncDisposable {
 /** A Postgres server of our own. */
 export interface OwnPostgresServer extends PostgresServer {
   readonly own: true
+  readonly connection: PostgresConnection & { readonly host: string }
+  readonly socketPath: string
   /** Of the postmaster that runs now: another one after a restart. */
   readonly pid: number
   /** Its data directory. */
@@ -124,6 +129,7 @@ async function startOwnPostgres({
     own: true,
     connection: { host: folder, port: PORT, user: POSTGRES_USER, database: POSTGRES_USER },
     url: `postgresql://${POSTGRES_USER}@/${POSTGRES_USER}?host=${encodeURIComponent(folder)}&port=${PORT}`,
+    socketPath: join(folder, `.s.PGSQL.${PORT}`),
     schema: 'public',
     dir,
     get pid() {

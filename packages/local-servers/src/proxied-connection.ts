@@ -84,6 +84,8 @@ export class ProxiedConnection {
       // has closed its side, the request is done.
       toServer({ bytes: bytes.subarray(0, end), due: this.#due() })
       toServer('end')
+      // Its answers are thrown away from now on, and must not wait for the client to take earlier ones.
+      this.#server.resume()
       void untilClosed(this.#server).then(() => {
         if (found.fault === 'lose reply') reset(this.#client)
         found.happened()

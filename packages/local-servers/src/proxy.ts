@@ -65,7 +65,11 @@ export class TcpProxy implements AsyncDisposable {
       latencyMs: () => this.#latencyMs,
       isChopped: () => this.#isChopped,
       passable: () => this.#passable,
-      corruptsReply: () => this.#corruptions > 0 && this.#corruptions-- > 0,
+      corruptsReply: () => {
+        if (this.#corruptions === 0) return false
+        this.#corruptions--
+        return true
+      },
       faultOf: (request) => this.#faultOf(request),
     }
   }
@@ -156,8 +160,8 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   /**
-   * Lets the server execute a request, eats its reply and cuts the connection. Settles once that has happened; then the
-   * server has executed it for sure.
+   * Lets the server execute a request, eats its reply and cuts the connection; `nth` counts the requests that match, from
+   * now on (default 1). Settles once that has happened: then the server has executed it for sure.
    */
   loseReply(request: RequestMatcher, { nth = 1 }: { nth?: number } = {}): Promise<void> {
     return this.#arm('lose reply', request, nth)

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { cacheEntry } from './cache-entry.ts'
@@ -56,11 +56,19 @@ async function probe(path: string, env: Record<string, string> = {}): Promise<Re
 }
 
 async function fetchBinary(): Promise<RedisBinary> {
-  const root = await cacheEntry(`redis-${systemName()}`, async (folder) => {
+  const fetched = await cachedPackage()
+  return probeUnpacked(fetched).catch(async () => {
+    // It was fetched when more libraries were installed here, or by a container that shares this cache.
+    rmSync(fetched, { recursive: true, force: true })
+    return probeUnpacked(await cachedPackage())
+  })
+}
+
+function cachedPackage(): Promise<string> {
+  return cacheEntry(`redis-${systemName()}`, async (folder) => {
     await unpackPackage('redis-server', folder)
     await probeUnpacked(folder)
   })
-  return probeUnpacked(root)
 }
 
 function probeUnpacked(root: string): Promise<RedisBinary> {
