@@ -1,0 +1,84 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { connect, startWorker, type Log, type Worker, type WorkerOptions } from '@headwater/core'
+import { CliError } from '../cli-error.ts'
+import type { Config } from '../config.ts'
+import type { Invocation } from '../invocation.ts'
+import { duration } from '../output.ts'
+import { configOf, settingsOf } from '../settings.ts'
+import { stopSignal, type StopReason } from '../stop-signal.ts'
+import { WorkerLog } from '../worker-log.ts'
+
+type Groups = WorkerOptions['groups']
+
+/** What `stop` may take beyond its budget, to hand leases over and close connections, in ms. */
+const handOverMs = 5_000
+
+/** Runs a worker for the groups of a config until SIGINT or SIGTERM. */
+export async function run({ options, output }: Invocation, path: string | undefined): Promise<void> {
+  const startedAt = performance.now()
+  const stop = stopSignal()
+  const config = await configOf(path === undefined ? options : { ...options, config: path })
+  if (!config) {
+    throw new CliError('USAGE', 'Which config? Give its path, or call this where a headwater.config.ts is.')
+  }
+  const { redis, namespace } = await settingsOf(options, config)
+  const { leaseMs, drainMs = 10_000, prefetch, retry, name } = config
+  const { collections, partitions, durability, replicas, deadlineMs, attemptMs } = config
+  const groups = await groupsOf(config)
+
+  const workerLog = new WorkerLog(output)
+  const log = await connect(redis, {
+    namespace,
+    collections,
+    partitions,
+    durability,
+    replicas,
+    deadlineMs,
+    attemptMs,
+  })
+  const worker = await startWorker(log, {
+    groups,
+    leaseMs,
+    drainMs,
+    prefetch,
+    retry,
+    name,
+    onEvent: (event) => workerLog.event(event),
+  })
+  workerLog.info('started', { worker: worker.name, namespace, groups: Object.keys(groups) })
+
+  const signal = await reasonOf(stop)
+  workerLog.info('stopping', { signal, drainMs })
+  await Promise.race([end(worker, groups, log), overdue(drainMs + handOverMs)])
+  workerLog.info('stopped')
+  const seconds = Math.round(performance.now() - startedAt) / 1_000
+  await output.result({ worker: worker.name, signal, seconds }, () => {
+    return `Worker ${worker.name} stopped after ${duration(seconds)}.`
+  })
+}
+
+async function groupsOf({ groups }: Config): Promise<Groups> {
+  const made = typeof groups === 'function' ? await groups() : groups
+  if (made) return made
+  throw new CliError('CONFIG_INVALID', 'The config file has no groups, so there is nothing to run.')
+}
+
+function reasonOf(signal: AbortSignal): Promise<StopReason> {
+  return new Promise((resolve) => {
+    const stopped = (): void => resolve(signal.reason as StopReason)
+    if (signal.aborted) stopped()
+    else signal.addEventListener('abort', stopped, { once: true })
+  })
+}
+
+/** In this order: what is at the sinks is finished before they are closed. The clients that a config made end with us. */
+async function end(worker: Worker, groups: Groups, log: Log): Promise<void> {
+  await worker.stop()
+  await Promise.all(Object.values(groups).map((group) => ('sink' in group ? group.sink : group).close()))
+  await log.close()
+}
+
+async function overdue(ms: number): Promise<never> {
+  await pause(ms, undefined, { ref: false })
+  throw new CliError('DRAIN_TIMEOUT', `The worker had not stopped after ${ms} ms, and was left as it was.`)
+}

@@ -1,0 +1,71 @@
+import type { PartitionStatus, StoredCollection } from '@headwater/core'
+import type { Invocation } from '../invocation.ts'
+import { openLog } from '../open-log.ts'
+import { count, type Output } from '../output.ts'
+import { table } from '../table.ts'
+
+/** Shows how far every group is in every partition. */
+export async function status({ options, output }: Invocation): Promise<void> {
+  await using log = await openLog(options)
+  const [collections, groups] = await Promise.all([log.collections(), log.groups()])
+  const { namespace, partitions } = log
+  await output.result({ namespace, partitions, collections, groups: groups.map(statusJson) }, () =>
+    [
+      `${namespace}: ${partitions} partitions; ${collectionsText(collections)}`,
+      groups.length === 0 ? 'No group is registered: the first worker that runs one registers it.' : '',
+      ...(groups.length === 0 ? [] : [groupsTable(output, groups), ...damages(output, groups)]),
+    ].join('\n'),
+  )
+}
+
+/** With null for what is not there, so that every row has every property. */
+function statusJson({ owner, damage, ...rest }: PartitionStatus): object {
+  return { ...rest, owner: owner ?? null, damage: damage ?? null }
+}
+
+function collectionsText(collections: readonly StoredCollection[]): string {
+  if (collections.length === 0) return 'no collections yet'
+  const names = collections.map(({ name, state }) => (state === 'values' ? name : `${name} (${state} only)`))
+  return `collections ${names.join(', ')}`
+}
+
+function groupsTable(output: Output, groups: readonly PartitionStatus[]): string {
+  const warn = (number: number, text: string): string => (number > 0 ? output.style('yellow', text) : text)
+  return table<PartitionStatus>(
+    [
+      { title: 'group', text: ({ group }) => group },
+      { title: 'partition', align: 'right', text: ({ partition }) => String(partition) },
+      {
+        title: 'owner',
+        text: ({ owner }) => owner ?? 'nobody',
+        style: ({ owner }, text) => (owner === undefined ? output.style('dim', text) : text),
+      },
+      { title: 'checkpoint', text: ({ checkpoint }) => checkpoint },
+      {
+        title: 'lag',
+        align: 'right',
+        text: ({ lag }) => count(lag),
+        style: ({ lag }, text) => warn(lag, text),
+      },
+      { title: 'pending', align: 'right', text: ({ pending }) => count(pending) },
+      {
+        title: 'parked',
+        align: 'right',
+        text: ({ parked }) => count(parked),
+        style: ({ parked }, text) => warn(parked, text),
+      },
+      {
+        title: 'damage',
+        text: ({ damage }) => (damage === undefined ? '' : 'damaged'),
+        style: (_, text) => output.style('red', text),
+      },
+    ],
+    groups,
+  )
+}
+
+function damages(output: Output, groups: readonly PartitionStatus[]): string[] {
+  return groups
+    .filter(({ damage }) => damage !== undefined)
+    .map(({ group, partition, damage }) => output.style('red', `${group}/${partition}: ${damage}`))
+}

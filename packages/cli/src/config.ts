@@ -1,0 +1,17 @@
+import type { ConnectOptions, RedisTarget, WorkerOptions } from '@headwater/core'
+
+/** What a `headwater.config.ts` exports by default. Flags and environment variables win over it. */
+export interface Config
+  extends Partial<Omit<ConnectOptions, 'create'>>, Omit<WorkerOptions, 'groups' | 'onEvent'> {
+  /** Where the log lives. Default: `--redis`, else the environment variable `REDIS_URL`. */
+  readonly redis?: RedisTarget
+  /** What `headwater run` works for. A function is called by `run` alone, so that no other command opens the sinks' clients. */
+  readonly groups?:
+    | WorkerOptions['groups']
+    | (() => WorkerOptions['groups'] | Promise<WorkerOptions['groups']>)
+}
+
+/** Gives the object back as it is; it is there for its types. */
+export function defineConfig(config: Config): Config {
+  return config
+}

@@ -1,0 +1,119 @@
+import {
+  connect,
+  isHeadwaterError,
+  type AnyCollection,
+  type ConnectOptions,
+  type Log,
+  type StoredCollection,
+} from '@headwater/core'
+import { CliError } from './cli-error.ts'
+import type { Config } from './config.ts'
+import type { GlobalOptions } from './invocation.ts'
+import { passthroughCollection } from './passthrough-collection.ts'
+import { configOf, settingsOf, type Settings } from './settings.ts'
+
+/** Somebody waits at the terminal: sooner than a program should, a command gives up. */
+const deadlineMs = 5_000
+
+/** Opens the log to look at it: creates nothing, and needs no definitions. */
+export async function openLog(options: GlobalOptions): Promise<Log> {
+  return await look(await settingsOf(options))
+}
+
+/** How a command that writes finds its collection. */
+export interface WriteOptions {
+  /** Without a config: the property that holds the key, default `id`. */
+  readonly key?: string
+  /** Without a config: what the values are stored as, default 1. */
+  readonly schemaVersion?: number
+  /** Without a config: whether namespace and collection are created where they do not exist. */
+  readonly create?: boolean
+}
+
+/** A log and the collection that a command is about; disposing of it closes the log. */
+export interface OpenCollection extends AsyncDisposable {
+  readonly log: Log
+  readonly collection: AnyCollection
+}
+
+/** For reading: with the config's definition where it has one, else with none. Creates nothing. */
+export async function openToRead(options: GlobalOptions, name: string): Promise<OpenCollection> {
+  const config = await configOf(options)
+  const settings = await settingsOf(options, config)
+  const defined = config?.collections?.find((collection) => collection.name === name)
+  return await open(settings, defined ?? (await storedDefinition(settings, name)), { create: false })
+}
+
+/** For writing: as the application itself would with a config; without one, values pass unchecked. */
+export async function openToWrite(
+  options: GlobalOptions,
+  name: string,
+  write: WriteOptions,
+): Promise<OpenCollection> {
+  const config = await configOf(options)
+  const settings = await settingsOf(options, config)
+  if (config) return await open(settings, definitionIn(config, name, write), config)
+  const { create = false } = write
+  return await open(settings, await storedDefinition(settings, name, write), { create })
+}
+
+function definitionIn(
+  { collections = [] }: Config,
+  name: string,
+  { key, schemaVersion, create }: WriteOptions,
+): AnyCollection {
+  if (key !== undefined || schemaVersion !== undefined || create) {
+    throw new CliError(
+      'USAGE',
+      '--key, --schema-version and --create are for collections without a definition, but the config file has them: leave it aside by --no-config.',
+    )
+  }
+  const collection = collections.find((defined) => defined.name === name)
+  if (collection) return collection
+  const names = collections.map((defined) => defined.name).join(', ') || 'none'
+  throw new CliError(
+    'USAGE',
+    `The config file defines no collection ${JSON.stringify(name)}; it has ${names}. --no-config leaves it aside.`,
+  )
+}
+
+/** A definition that fits what the namespace has stored of a collection. */
+async function storedDefinition(
+  settings: Settings,
+  name: string,
+  { key = 'id', schemaVersion = 1, create = false }: WriteOptions = {},
+): Promise<AnyCollection> {
+  const stored = (await storedCollections(settings, create)).find((collection) => collection.name === name)
+  if (stored?.partitionKey) {
+    throw new CliError(
+      'DEFINITION_REQUIRED',
+      `Collection ${JSON.stringify(name)} has a partition key, so only its definition tells where a key lives: give --config <file>.`,
+    )
+  }
+  // Where it is not stored, connecting creates or refuses it.
+  return passthroughCollection(name, { key, schemaVersion, state: stored?.state ?? 'values' })
+}
+
+async function storedCollections(settings: Settings, create: boolean): Promise<StoredCollection[]> {
+  try {
+    await using log = await look(settings)
+    return await log.collections()
+  } catch (error) {
+    if (create && isHeadwaterError(error, 'NAMESPACE_UNKNOWN')) return []
+    throw error
+  }
+}
+
+async function open(
+  { redis, namespace }: Settings,
+  collection: AnyCollection,
+  { create, partitions, durability, replicas, idempotencyWindowMs }: Omit<ConnectOptions, 'namespace'>,
+): Promise<OpenCollection> {
+  const creation = { create, partitions, durability, replicas, idempotencyWindowMs }
+  const log = await connect(redis, { namespace, collections: [collection], deadlineMs, ...creation })
+  return { log, collection, [Symbol.asyncDispose]: () => log.close() }
+}
+
+function look({ redis, namespace }: Settings): Promise<Log> {
+  return connect(redis, { namespace, create: false, deadlineMs })
+}
