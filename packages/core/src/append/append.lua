@@ -30,7 +30,9 @@ local last = call('HGET', KEYS[3], producer)
 if last then
   local last_number = tonumber(string.match(last, '^%d+'))
   if last_number == number then
-    -- Written once more, because WAIT only waits for what its own connection has written.
+    -- Written once more, because WAIT only waits for what its own connection has written; by way of a delete, which a
+    -- full Redis does not refuse: the batch is stored, and its retry must be told so.
+    call('HDEL', KEYS[3], producer)
     call('HSET', KEYS[3], producer, last)
     return sub(last, #ARGV[2] + 2)
   end
