@@ -7,7 +7,7 @@ import { bar, type Progress } from './progress.ts'
 import { diffReleases, type FeatureChange } from './release-diff.ts'
 import { readRelease, type Release, type ReleaseVersion } from './release.ts'
 import type { RemoteWorker } from './remote-worker.ts'
-import { killBusyWorker, type KilledWorker, takenOver } from './takeover.ts'
+import { countUnacknowledged, killBusyWorker, type KilledWorker, takenOver } from './takeover.ts'
 
 export interface ReplayOptions {
   readonly log: Log
@@ -39,10 +39,9 @@ export async function replay({ log, redis, workers, versions, progress }: Replay
 
   async function interrupt(): Promise<Replay['takeover']> {
     const killed = await killBusyWorker(log, redis, workers)
-    const { worker, owned, unacknowledged } = killed
-    progress.note(
-      `SIGKILL for worker ${worker.pid}: it owned ${owned.length} partitions and held ${unacknowledged} unacknowledged batches`,
-    )
+    const { worker, owned } = killed
+    const held = `owned ${owned.length} partitions and held ${countUnacknowledged(owned)} unacknowledged batches`
+    progress.note(`SIGKILL for worker ${worker.pid}, which ${held}`)
     const seconds = await takenOver(log, killed)
     progress.note(`Another worker went on with them ${seconds.toFixed(1)} s after the kill`)
     return { ...killed, seconds }
@@ -74,8 +73,7 @@ export async function replay({ log, redis, workers, versions, progress }: Replay
   }
   const seconds = (performance.now() - startedAt) / 1_000
   progress.end('both groups have applied everything')
-  if (takeover === undefined)
-    throw new Error('No worker was killed: there was nothing to append in its release.')
+  if (takeover === undefined) throw new Error(`No worker was killed: ${fatal} changes nothing.`)
   return { changes: count, seconds, takeover: await takeover }
 }
 

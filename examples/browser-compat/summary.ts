@@ -1,5 +1,6 @@
 import type { Comparison } from './oracle.ts'
 import type { Replay } from './replay.ts'
+import { countUnacknowledged } from './takeover.ts'
 
 /** What a run of the demo has shown. */
 export interface Outcome extends Replay {
@@ -38,7 +39,7 @@ Throughput  ${number(total)} changes (${number(changes.create)} creates, ${numbe
             went through the log into both replicas in ${seconds.toFixed(1)} s: ${number(total / seconds)} changes/s
 
 Takeover    SIGKILL hit worker ${takeover.worker.pid} while it owned ${takeover.owned.length} partitions and held
-            ${number(takeover.unacknowledged)} delivered, unacknowledged batches; ${takeover.seconds.toFixed(1)} s later another worker went on
+            ${number(countUnacknowledged(takeover.owned))} delivered, unacknowledged batches; ${takeover.seconds.toFixed(1)} s later another worker went on
             (leases last ${leaseMs / 1_000} s in this demo, 15 s by default)
 
 Proof       both replicas against release ${release} as published, ${number(live)} features, key by key and value by value

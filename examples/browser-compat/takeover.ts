@@ -9,8 +9,11 @@ export interface KilledWorker {
   /** By `performance.now()`. */
   readonly killedAt: number
   /** The partitions that it owned, those of each group for themselves. */
-  readonly owned: readonly PartitionStatus[]
-  /** Log entries, each a batch of changes, that were delivered to it and not acknowledged. */
+  readonly owned: readonly OwnedPartition[]
+}
+
+export interface OwnedPartition extends PartitionStatus {
+  /** Log entries, each a batch of changes, that were delivered to the owner and not acknowledged. */
   readonly unacknowledged: number
 }
 
@@ -20,15 +23,15 @@ export async function killBusyWorker(
   redis: Redis,
   workers: readonly RemoteWorker[],
 ): Promise<KilledWorker> {
-  const { worker, owned, unacknowledged } = await freezeBusyWorker(log, redis, workers)
+  const { worker, owned } = await freezeBusyWorker(log, redis, workers)
   const killedAt = performance.now()
   await worker.kill()
-  return { worker, killedAt, owned, unacknowledged }
+  return { worker, killedAt, owned }
 }
 
 /** Waits until another worker has applied a change of one of these partitions. Returns the seconds since the kill. */
 export async function takenOver(log: Log, { owned, killedAt }: KilledWorker): Promise<number> {
-  const unfinished = owned.filter(({ pending }) => pending > 0)
+  const unfinished = owned.filter(({ unacknowledged }) => unacknowledged > 0)
   await Promise.any(
     unfinished.map(({ group, checkpoint }) => {
       const { partition, epoch, sequence } = parsePosition(checkpoint)
@@ -39,37 +42,37 @@ export async function takenOver(log: Log, { owned, killedAt }: KilledWorker): Pr
   return (performance.now() - killedAt) / 1_000
 }
 
+export function countUnacknowledged(owned: readonly OwnedPartition[]): number {
+  return owned.reduce((sum, { unacknowledged }) => sum + unacknowledged, 0)
+}
+
 /** A frozen worker acknowledges nothing any more, so what it is seen to hold is what it dies with. */
 async function freezeBusyWorker(
   log: Log,
   redis: Redis,
   workers: readonly RemoteWorker[],
-): Promise<Omit<KilledWorker, 'killedAt'>> {
+): Promise<Pick<KilledWorker, 'worker' | 'owned'>> {
   for (;;) {
     for (const worker of workers) {
       worker.freeze()
-      // By the answer to this, Redis has also executed what the worker sent before it froze.
+      // After the answer to this, Redis has executed what the worker sent before it froze.
       await redis.ping()
-      const owned = (await log.groups()).filter(({ owner }) => owner === worker.id)
-      const unacknowledged = await countUnacknowledged(redis, log.namespace, owned)
-      if (unacknowledged > 0) return { worker, owned, unacknowledged }
+      const owned = await partitionsOf(worker, log, redis)
+      if (countUnacknowledged(owned) > 0) return { worker, owned }
       worker.thaw()
     }
     await delay(10)
   }
 }
 
-/** Asks Redis itself, as the second witness beside `log.groups()`. */
-async function countUnacknowledged(
-  redis: Redis,
-  namespace: string,
-  owned: readonly PartitionStatus[],
-): Promise<number> {
-  const counts = await Promise.all(
-    owned.map(async ({ group, partition }) => {
-      const [count] = await redis.xpending(`headwater:{${namespace}:${partition}}:log`, group)
-      return Number(count)
+/** Asks the log who owns what, and Redis itself what was delivered to the owner. */
+async function partitionsOf(worker: RemoteWorker, log: Log, redis: Redis): Promise<OwnedPartition[]> {
+  const owned = (await log.groups()).filter(({ owner }) => owner === worker.id)
+  return await Promise.all(
+    owned.map(async (status) => {
+      const stream = `headwater:{${log.namespace}:${status.partition}}:log`
+      const [unacknowledged] = await redis.xpending(stream, status.group)
+      return { ...status, unacknowledged: Number(unacknowledged) }
     }),
   )
-  return counts.reduce((sum, count) => sum + count, 0)
 }
