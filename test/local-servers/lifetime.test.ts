@@ -37,6 +37,9 @@ function remainsOf({ processes, folder, sharedMemory }: Waiting) {
   }
 }
 
+// A busy machine takes its time to end Postgres.
+const PATIENTLY = { timeoutMs: 20_000 }
+
 const NOTHING = { processes: [], folder: false, sharedMemory: false }
 
 function sharedMemorySegments(): number[] {
@@ -64,13 +67,13 @@ describe('nothing is left', () => {
   it.each(['SIGKILL', 'SIGINT'] as const)('when the starter gets %s', async (signal) => {
     const starter = await startWaiting()
     starter.process.kill(signal)
-    await eventually(() => expect(remainsOf(starter)).toEqual(NOTHING))
+    await eventually(() => expect(remainsOf(starter)).toEqual(NOTHING), PATIENTLY)
   })
 
   it.each(['SIGKILL', 'SIGTERM'] as const)('when the keeper gets %s', async (signal) => {
     const starter = await startWaiting()
     process.kill(starter.keeper, signal)
-    await eventually(() => expect(remainsOf(starter)).toEqual(NOTHING))
+    await eventually(() => expect(remainsOf(starter)).toEqual(NOTHING), PATIENTLY)
     starter.process.kill('SIGKILL')
   })
 
@@ -80,14 +83,14 @@ describe('nothing is left', () => {
     process.kill(pid, 'SIGKILL')
     await eventually(() => expect(isRunning(pid)).toBe(false))
     starter.process.kill('SIGKILL')
-    await eventually(() => expect(remainsOf(starter)).toEqual(NOTHING))
+    await eventually(() => expect(remainsOf(starter)).toEqual(NOTHING), PATIENTLY)
   })
 
   it('when the servers do not run at the moment because of SIGSTOP', async () => {
     const starter = await startWaiting()
     for (const { pid } of [starter.said.redis, starter.said.postgres]) process.kill(pid, 'SIGSTOP')
     starter.process.kill('SIGKILL')
-    await eventually(() => expect(remainsOf(starter)).toEqual(NOTHING))
+    await eventually(() => expect(remainsOf(starter)).toEqual(NOTHING), PATIENTLY)
   })
 
   it('when starter and keeper are killed at once, as soon as another starter has come', async () => {
@@ -97,7 +100,7 @@ describe('nothing is left', () => {
     process.kill(starter.keeper, 'SIGKILL')
     await eventually(() => expect(isRunning(starter.keeper)).toBe(false))
     const next = await startWaiting()
-    await eventually(() => expect(remainsOf(starter)).toEqual(NOTHING))
+    await eventually(() => expect(remainsOf(starter)).toEqual(NOTHING), PATIENTLY)
     next.process.kill()
     await next.exited
   })
@@ -108,6 +111,6 @@ describe('nothing is left', () => {
     await eventually(() => {
       expect([said.redis.pid, said.postgres.pid].filter(isRunning)).toEqual([])
       expect(existsSync(dirname(dirname(said.redis.dir)))).toBe(false)
-    })
+    }, PATIENTLY)
   })
 })
