@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { canonicalJson, connect, type Collection } from '@headwater/core'
 import { Redis } from 'ioredis'
 import { AppendCommands } from '../src/append-commands.ts'
+import { emptyRedis } from '../src/empty-redis.ts'
 import { makeProduct, type Product, productKeys, products, productVersions } from '../src/product.ts'
 import { scaled, type Bench, type Question, type Ratio } from '../src/question.ts'
 import { encodeCommand, joinCommands, RawClient, type RedisAddress, type Write } from '../src/raw-client.ts'
@@ -71,7 +72,7 @@ async function compare(
     makeProduct(random(keys), size.bytes),
   )
   const measure = (encode: Encoder) => async () => {
-    await emptyServer(redis)
+    await emptyRedis(redis)
     return await send(redis, await encode(redis, everyKey, changes), changes.length)
   }
   const results = await alternate(
@@ -150,10 +151,4 @@ async function send(redis: RedisAddress, { everyKey, measured }: Load, changes: 
   const seconds = (performance.now() - startedAt) / 1_000
   client.close()
   return changes / seconds
-}
-
-async function emptyServer(redis: RedisAddress): Promise<void> {
-  const client = new Redis(redis)
-  await client.flushall()
-  client.disconnect()
 }
