@@ -1,11 +1,12 @@
 import { HeadwaterError } from '../errors/headwater-error.ts'
+import { source as publishLua } from '../feed/publish.lua.ts'
 import { source as epochLua } from '../namespace/epoch.lua.ts'
 import type { PartitionKeys } from '../namespace/keys.ts'
 import { script, type Script, type ScriptInput } from '../redis/script.ts'
 import { source as appendLua } from './append.lua.ts'
 import type { PreparedRequest } from './prepared.ts'
 
-export const appendScript: Script = script('append', epochLua, appendLua)
+export const appendScript: Script = script('append', epochLua, publishLua, appendLua)
 
 /** Slots are sent as one character each, from "!" to "~". */
 export const slotsMax = 90

@@ -1,6 +1,6 @@
 -- Appends one batch of requests to a partition. A request is one or more changes that enter together or not at all.
--- Runs behind epoch.lua. Everything is validated before the first write, because Redis does not roll scripts back; the
--- first write is one that a full Redis refuses, because the later ones are then no longer refused.
+-- Runs behind epoch.lua and publish.lua. Everything is validated before the first write, because Redis does not roll
+-- scripts back; the first write is one that a full Redis refuses, because the later ones are then no longer refused.
 --
 --   KEYS[1] header  KEYS[2] log  KEYS[3] producers  KEYS[4], KEYS[5] results
 --   KEYS[6…]        digests, then state buckets ("slots")
@@ -291,6 +291,7 @@ if count > 0 then
     end
   end
   for digest, operations_of in pairs(sums) do call('BITFIELD', KEYS[5 + digest], unpack(operations_of)) end
+  publish(KEYS[1], KEYS[2], epoch .. '-' .. last_sequence, entry)
 end
 
 call('HSET', KEYS[3], producer, ARGV[2] .. ' ' .. result)
