@@ -9,13 +9,14 @@ import { Client } from 'pg'
 import { startNats, type NatsAddress } from './nats-server.ts'
 import type { RedisAddress } from './raw-client.ts'
 
-/** `redis` holds what is sent, `replica` is a second Redis to apply it to. */
-export type ServerName = 'redis' | 'replica' | 'postgres' | 'nats'
+/** `redis` holds what is sent, `replica` is a second Redis to apply it to; `follower` is for Redis's own replication. */
+export type ServerName = 'redis' | 'replica' | 'follower' | 'postgres' | 'nats'
 
 /** Where the servers are: what processes are told. */
 export interface Addresses {
   readonly redis: RedisAddress
-  readonly replica: RedisAddress & { readonly pid: number }
+  readonly replica: RedisAddress
+  readonly follower: RedisAddress & { readonly pid: number }
   readonly postgres: PostgresConnection
   readonly nats: NatsAddress
 }
@@ -26,8 +27,12 @@ export interface Servers extends AsyncDisposable {
   readonly versions: Readonly<Record<string, string>>
 }
 
-/** Every reader may fall as far behind as it likes: none of them is cut off for being slow. */
-const redisConfig = { 'client-output-buffer-limit': ['replica 0 0 0', 'pubsub 0 0 0'] }
+const redisConfig = {
+  // Every reader may fall as far behind as it likes: none is cut off for being slow.
+  'client-output-buffer-limit': ['replica 0 0 0', 'pubsub 0 0 0'],
+  // A master need not wait for further replicas that might want the same first copy.
+  'repl-diskless-sync-delay': '0',
+}
 
 /**
  * Starts servers on ports of this machine's loopback, and Postgres, as it only listens there, on its socket. Commits
@@ -44,7 +49,8 @@ export async function startServers(...names: readonly ServerName[]): Promise<Ser
   async function start(name: ServerName): Promise<void> {
     switch (name) {
       case 'redis':
-      case 'replica': {
+      case 'replica':
+      case 'follower': {
         const redis = await startRedis({ own: true, port: true, config: redisConfig })
         started.push(redis)
         addresses[name] = { ...redisAddress(redis), pid: redis.pid }
