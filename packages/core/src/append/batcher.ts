@@ -1,13 +1,12 @@
 import { formatPosition } from '../change/position.ts'
 import { formatVersion } from '../change/version.ts'
-import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
+import { HeadwaterError } from '../errors/headwater-error.ts'
 import { missingHeader } from '../namespace/metadata.ts'
 import type { PartitionKeys } from '../namespace/keys.ts'
 import { backoffMs, type Backoff } from '../redis/backoff.ts'
 import type { Connection, RedisClient } from '../redis/connection.ts'
 import { nodeOfKey, socketOf } from '../redis/node-of-key.ts'
 import { pause } from '../redis/persist.ts'
-import { redisError, redisErrorKind } from '../redis/redis-error.ts'
 import type { ScriptInput } from '../redis/script.ts'
 import {
   appendScript,
@@ -18,6 +17,7 @@ import {
   type Verdict,
 } from './append-script.ts'
 import type { AppendResult } from './append-result.ts'
+import { AppendTrouble } from './append-trouble.ts'
 import type { PreparedRequest } from './prepared.ts'
 import { VersionConflictError } from './version-conflict-error.ts'
 
@@ -38,6 +38,8 @@ export const batchChangesMax = 1_000
 export const batchSizeMax = 1_048_576
 
 const between: Backoff = { firstMs: 10, maxMs: 500 }
+/** While a batch is stuck: how late past its deadline a request may be told. */
+const lookEveryMs = 50
 
 /**
  * Appends to one partition. While a batch is on its way, further requests gather and go together, so batches form under
@@ -95,54 +97,71 @@ export class Batcher {
   async #store(batch: AppendBatch): Promise<void> {
     const { keys, connection, attemptMs, resultsWindowMs, namespace, partition } = this.#options
     const deadline = batch.requests.reduce((latest, request) => Math.max(latest, request.deadline), 0)
-    let sent = false
-    /** Once it is known to be in the log, a later attempt that fails otherwise does not make that unknown again. */
-    let stored: HeadwaterError | undefined
     let input
     try {
       input = encodeAppend(keys, batch, resultsWindowMs)
     } catch (error) {
       return rejectAll(batch, error as Error)
     }
-    for (let attempt = 1; ; attempt++) {
-      const left = Math.max(1, deadline - performance.now())
-      try {
-        const reply = await connection.attempt(
-          (client) => {
-            sent = true
-            return this.#send(client, input)
-          },
-          Math.min(attemptMs, left),
-        )
-        const verdicts = parseAppendReply(reply, batch.requests)
-        if (verdicts === 'missing') return rejectAll(batch, missingHeader(namespace, partition))
-        if (verdicts === 'superseded') {
-          return rejectAll(
-            batch,
-            new HeadwaterError(
-              'LOG_DAMAGED',
-              `Partition ${partition} knows a later batch of this producer: was the log restored into two places?`,
-            ),
+    const trouble = new AppendTrouble(`an append to partition ${partition}`)
+    const stopWatch = this.#watch(batch, trouble)
+    try {
+      for (let attempt = 1; ; attempt++) {
+        const left = Math.max(1, deadline - performance.now())
+        try {
+          const reply = await connection.attempt(
+            (client) => {
+              trouble.sent()
+              return this.#send(client, input)
+            },
+            Math.min(attemptMs, left),
           )
+          const verdicts = parseAppendReply(reply, batch.requests)
+          if (verdicts === 'missing') return rejectAll(batch, missingHeader(namespace, partition))
+          if (verdicts === 'superseded') {
+            return rejectAll(
+              batch,
+              new HeadwaterError(
+                'LOG_DAMAGED',
+                `Partition ${partition} knows a later batch of this producer: was the log restored into two places?`,
+              ),
+            )
+          }
+          return this.#settle(batch, verdicts)
+        } catch (error) {
+          if (!trouble.met(error)) return rejectAll(batch, trouble.verdict())
+          const waitMs = backoffMs(between, attempt)
+          if (connection.closed || performance.now() + waitMs >= deadline) {
+            return rejectAll(batch, trouble.verdict())
+          }
+          await pause(waitMs)
         }
-        return this.#settle(batch, verdicts)
-      } catch (error) {
-        if (isHeadwaterError(error)) {
-          if (error.code !== 'DURABILITY_NOT_REACHED') return rejectAll(batch, error)
-          stored = error
-        }
-        const kind = isHeadwaterError(error) ? 'unknown' : redisErrorKind(error)
-        const doing = `an append to partition ${partition}`
-        if (kind === 'final') return rejectAll(batch, redisError(kind, doing, error))
-        const waitMs = backoffMs(between, attempt)
-        if (connection.closed || performance.now() + waitMs >= deadline) {
-          return rejectAll(batch, stored ?? giveUp(sent && kind === 'unknown', kind, doing, error))
-        }
-        // What has not been sent may run out of time while this batch is stuck.
-        this.#expire(kind, doing, error)
-        await pause(waitMs)
       }
+    } finally {
+      stopWatch()
     }
+  }
+
+  /**
+   * Rejects requests at their own deadlines while a batch is stuck: those in the batch, which goes on for the others, and
+   * those that wait behind it and were never sent.
+   */
+  #watch({ requests }: AppendBatch, trouble: AppendTrouble): () => void {
+    let timer: NodeJS.Timeout
+    const look = (): void => {
+      const now = performance.now()
+      const late = requests.filter(({ deadline }) => deadline <= now)
+      if (late.length > 0) rejectAll({ requests: late }, trouble.verdict())
+      const behind = this.#waiting.filter(({ deadline }) => deadline <= now)
+      if (behind.length > 0) {
+        this.#waiting = this.#waiting.filter(({ deadline }) => deadline > now)
+        rejectAll({ requests: behind }, trouble.verdictOfUnsent())
+      }
+      timer = setTimeout(look, lookEveryMs)
+    }
+    const first = requests.reduce((earliest, { deadline }) => Math.min(earliest, deadline), Infinity)
+    timer = setTimeout(look, Math.max(1, first - performance.now()))
+    return () => clearTimeout(timer)
   }
 
   /**
@@ -172,14 +191,6 @@ export class Batcher {
       else if (verdict.versions.length !== request.changes.length) request.reject(keyReused(request, verdict))
       else request.resolve(resultsOf(this.#options.partition, request, verdict))
     }
-  }
-
-  #expire(kind: 'unsent' | 'unknown' | 'full', doing: string, error: unknown): void {
-    const now = performance.now()
-    if (!this.#waiting.some(({ deadline }) => deadline <= now)) return
-    const expired = this.#waiting.filter(({ deadline }) => deadline <= now)
-    this.#waiting = this.#waiting.filter(({ deadline }) => deadline > now)
-    for (const request of expired) request.reject(giveUp(false, kind, doing, error))
   }
 }
 
@@ -218,22 +229,6 @@ function keyReused(
   )
 }
 
-function giveUp(
-  maybeStored: boolean,
-  kind: 'unsent' | 'unknown' | 'full',
-  doing: string,
-  error: unknown,
-): HeadwaterError {
-  if (isHeadwaterError(error)) return error
-  if (!maybeStored) return redisError(kind, doing, error)
-  const reason = error instanceof Error ? error.message : String(error)
-  return new HeadwaterError(
-    'OUTCOME_UNKNOWN',
-    `Redis did not confirm ${doing} before the deadline: ${reason}.`,
-    { cause: error },
-  )
-}
-
-function rejectAll({ requests }: AppendBatch, error: Error): void {
+function rejectAll({ requests }: Pick<AppendBatch, 'requests'>, error: Error): void {
   for (const request of requests) request.reject(error)
 }
