@@ -1,5 +1,5 @@
 import { HeadwaterError, type Fence, type OpenPartitionOptions, type SinkPosition } from '@headwater/core'
-import { asText, inTransaction, signature, type PostgresClient, type PostgresRow } from './postgres-client.ts'
+import { inTransaction, query, type PostgresClient, type PostgresRow } from './postgres-client.ts'
 import { lock, type Target } from './postgres-schema.ts'
 
 /**
@@ -17,25 +17,23 @@ export async function openPartition(
   const { lineage, group, partition, fence } = options
   const place = [target.table, partition, group]
   return inTransaction(client, async () => {
-    const { rows: known } = await client.query({
-      text: `${signature} SELECT FROM ${target.sql.partitions} WHERE target = $1 AND partition = $2 AND "group" = $3`,
-      values: place,
-    })
+    const known = await query(
+      client,
+      `SELECT FROM ${target.sql.partitions} WHERE target = $1 AND partition = $2 AND "group" = $3`,
+      place,
+    )
     // One at a time where a group is new, so that two logs cannot both find the table free, and two groups see each other.
     if (known.length === 0) await lock(client, target.sql.table)
     await checkLineage(client, target, lineage)
-    const { rows } = await client.query({
-      text: `${signature} SELECT * FROM ${target.sql.partitions}
-        WHERE target = $1 AND partition = $2 ORDER BY "group" FOR UPDATE`,
-      values: [target.table, partition],
-      types: asText,
-    })
+    const rows = await query(
+      client,
+      `SELECT * FROM ${target.sql.partitions} WHERE target = $1 AND partition = $2 ORDER BY "group" FOR UPDATE`,
+      [target.table, partition],
+    )
     const held = rows.find((row) => row['group'] === group)
     if (held && !mayFollow(fenceOf(held), fence)) throw fenced(sinkName, partition, fenceOf(held))
-    await client.query({
-      text: held ? replaceFence(target) : addGroup(target),
-      values: [...place, lineage, fence.epoch, fence.token, fence.owner],
-    })
+    const ours = [...place, lineage, fence.epoch, fence.token, fence.owner]
+    await query(client, held ? replaceFence(target) : addGroup(target), ours)
     return held && positionOf(held)
   })
 }
@@ -52,8 +50,9 @@ export async function advancePartition(
   { group, partition, fence }: OpenPartitionOptions,
   { epoch, sequence, branch }: SinkPosition,
 ): Promise<void> {
-  const { rows } = await client.query({
-    text: `${signature} WITH mine AS (
+  const rows = await query(
+    client,
+    `WITH mine AS (
         SELECT epoch IS NULL OR (epoch, sequence) < ($7, $8) AS moves FROM ${target.sql.partitions}
         WHERE target = $1 AND partition = $2 AND "group" = $3
           AND fence_epoch = $4 AND fence_token = $5 AND fence_owner = $6
@@ -63,8 +62,8 @@ export async function advancePartition(
         FROM mine WHERE moves AND target = $1 AND partition = $2 AND "group" = $3
       )
       SELECT FROM mine`,
-    values: [target.table, partition, group, fence.epoch, fence.token, fence.owner, epoch, sequence, branch],
-  })
+    [target.table, partition, group, fence.epoch, fence.token, fence.owner, epoch, sequence, branch],
+  )
   if (rows.length === 0) throw fenced(sinkName, partition)
 }
 
@@ -78,10 +77,11 @@ export function fenced(sinkName: string, partition: number, held?: Fence): Headw
 }
 
 async function checkLineage(client: PostgresClient, { sql, table }: Target, lineage: string): Promise<void> {
-  const { rows } = await client.query({
-    text: `${signature} SELECT lineage FROM ${sql.partitions} WHERE target = $1 AND lineage <> $2 LIMIT 1`,
-    values: [table, lineage],
-  })
+  const rows = await query(
+    client,
+    `SELECT lineage FROM ${sql.partitions} WHERE target = $1 AND lineage <> $2 LIMIT 1`,
+    [table, lineage],
+  )
   if (!rows[0]) return
   const literal = `'${table.replaceAll("'", "''")}'`
   throw new HeadwaterError(
@@ -92,14 +92,14 @@ async function checkLineage(client: PostgresClient, { sql, table }: Target, line
 }
 
 function replaceFence({ sql }: Target): string {
-  return `${signature} UPDATE ${sql.partitions}
+  return `UPDATE ${sql.partitions}
     SET lineage = $4, fence_epoch = $5, fence_token = $6, fence_owner = $7
     WHERE target = $1 AND partition = $2 AND "group" = $3`
 }
 
 /** Applies of other groups that have begun cannot see the new row, so their own has to tell them (see the apply statement). */
 function addGroup({ sql }: Target): string {
-  return `${signature} WITH others AS (
+  return `WITH others AS (
       UPDATE ${sql.partitions} SET turn = turn + 1 WHERE target = $1 AND partition = $2
     )
     INSERT INTO ${sql.partitions} (target, partition, "group", lineage, fence_epoch, fence_token, fence_owner)

@@ -26,14 +26,11 @@ export interface PostgresQuery {
   readonly types?: { getTypeParser(): (text: string) => string }
 }
 
-/** A row as Postgres wrote it: texts, whatever parsers the application has registered for its own queries. */
+/** A row as Postgres wrote it: texts. */
 export type PostgresRow = Readonly<Record<string, string | null>>
 
-/** Asks for rows as texts. */
-export const asText: NonNullable<PostgresQuery['types']> = { getTypeParser: () => (text: string) => text }
-
 /** Every statement begins with it, so that whoever looks at `pg_stat_activity` knows whose it is. We look there too. */
-export const signature = '/* headwater */'
+const signature = '/* headwater */'
 
 export interface CallLimits {
   /** For the message of the error. */
@@ -56,39 +53,63 @@ export async function withClient<R>(
   work: (client: PostgresClient) => Promise<R>,
 ): Promise<R> {
   const end = new CallEnd(limits)
+  let processID: number | null | undefined
   try {
-    const client = await connect(pool, end)
-    client.on('error', ignore)
-    let broken = true
-    try {
-      const result = await Promise.race([work(client), end.reached])
-      broken = false
-      return result
-    } catch (error) {
-      // What Postgres answered, and what we made of it, came over a connection that works.
-      broken = end.isReached || !(isServerError(error) || isHeadwaterError(error))
-      throw error
-    } finally {
-      // The pool listens again before ours is gone, as the connection may end in just this moment.
-      client.release(broken)
-      client.off('error', ignore)
-      if (end.isReached && client.processID) void cancelBackend(pool, client.processID).catch(ignore)
-    }
+    return await borrowClient(pool, end, (client) => {
+      processID = client.processID
+      return work(client)
+    })
+  } catch (error) {
+    if (end.isReached && processID) void cancelBackend(pool, limits, processID).catch(ignore)
+    throw error
   } finally {
     end.dispose()
   }
 }
 
+async function borrowClient<R>(
+  pool: PostgresPool,
+  end: CallEnd,
+  work: (client: PostgresClient) => Promise<R>,
+): Promise<R> {
+  const client = await connect(pool, end)
+  client.on('error', ignore)
+  let broken = false
+  try {
+    return await Promise.race([work(client), end.reached])
+  } catch (error) {
+    // Our own errors are decisions, made over a connection that works. Of others we cannot know, and they are rare.
+    broken = end.isReached || !isHeadwaterError(error)
+    throw error
+  } finally {
+    // The pool listens again before ours is gone, as the connection may end in just this moment.
+    client.release(broken)
+    client.off('error', ignore)
+  }
+}
+
+/** Runs one statement. What comes back are texts, whatever parsers the application has registered for its own queries. */
+export async function query(
+  client: PostgresClient,
+  text: string,
+  values: unknown[] = [],
+  name?: string,
+): Promise<readonly PostgresRow[]> {
+  const types = { getTypeParser: () => (written: string) => written }
+  const { rows } = await client.query({ text: `${signature} ${text}`, values, types, ...(name && { name }) })
+  return rows
+}
+
 /** Runs `work` in one transaction, which sees what others commit between its statements, whatever the default is. */
 export async function inTransaction<R>(client: PostgresClient, work: () => Promise<R>): Promise<R> {
-  await client.query({ text: 'BEGIN ISOLATION LEVEL READ COMMITTED' })
+  await query(client, 'BEGIN ISOLATION LEVEL READ COMMITTED')
   try {
     const result = await work()
-    await client.query({ text: 'COMMIT' })
+    await query(client, 'COMMIT')
     return result
   } catch (error) {
     // Where the rollback fails too, the connection is gone, and the transaction with it.
-    await client.query({ text: 'ROLLBACK' }).catch(ignore)
+    await query(client, 'ROLLBACK').catch(ignore)
     throw error
   }
 }
@@ -98,7 +119,7 @@ export function surviveIdleErrors(pool: PostgresPool): void {
   if (pool.listenerCount('error') === 0) pool.on('error', ignore)
 }
 
-/** Whether Postgres itself answered with an error, so that the connection still works. */
+/** Whether it was Postgres that answered with an error. */
 export function isServerError(error: unknown): error is ServerError {
   return error instanceof Error && 'severity' in error && 'code' in error && typeof error.code === 'string'
 }
@@ -122,18 +143,14 @@ async function connect(pool: PostgresPool, end: CallEnd): Promise<PostgresClient
 }
 
 /** Process ids come again: only what still runs a statement of ours is stopped. */
-async function cancelBackend(pool: PostgresPool, processID: number): Promise<void> {
-  const client = await pool.connect()
-  let broken = true
+async function cancelBackend(pool: PostgresPool, limits: CallLimits, processID: number): Promise<void> {
+  const end = new CallEnd({ ...limits, signal: undefined })
+  const text = `SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+    WHERE pid = $1 AND pid <> pg_backend_pid() AND starts_with(query, $2)`
   try {
-    await client.query({
-      text: `${signature} SELECT pg_cancel_backend(pid) FROM pg_stat_activity
-        WHERE pid = $1 AND pid <> pg_backend_pid() AND starts_with(query, $2)`,
-      values: [processID, signature],
-    })
-    broken = false
+    await borrowClient(pool, end, (client) => query(client, text, [processID, signature]))
   } finally {
-    client.release(broken)
+    end.dispose()
   }
 }
 

@@ -1,4 +1,4 @@
-import { HeadwaterError, type Collection } from '@headwater/core'
+import { HeadwaterError, type CollectionOf } from '@headwater/core'
 import { columnTypes, type ColumnType } from './column-type.ts'
 import { checkColumnName } from './identifier.ts'
 
@@ -27,7 +27,7 @@ const remedy = 'name the column in `columns`, such as columns: { property: "name
  *
  * @throws HeadwaterError OPTION_INVALID
  */
-export function columnsOf<T>(collection: Collection<T>, mapping: ColumnMapping<T> = {}): readonly Column[] {
+export function columnsOf<T>(collection: CollectionOf<T>, mapping: ColumnMapping<T> = {}): readonly Column[] {
   const wishes = new Map(Object.entries<string | ColumnOptions | undefined>(mapping))
   const suggested = suggestedTypes(collection.jsonSchema())
   const columns: Column[] = []
@@ -47,7 +47,11 @@ export function columnsOf<T>(collection: Collection<T>, mapping: ColumnMapping<T
   return columns
 }
 
-function checkType(collection: Collection, property: string, type: ColumnType | undefined): ColumnType {
+function checkType(
+  collection: CollectionOf<unknown>,
+  property: string,
+  type: ColumnType | undefined,
+): ColumnType {
   const types = Object.keys(columnTypes).join(', ')
   if (type === undefined) {
     throw new HeadwaterError(

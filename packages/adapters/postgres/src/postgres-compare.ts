@@ -1,7 +1,7 @@
 import type { SinkRow, SinkValue } from '@headwater/core'
 import { columnTypes } from './column-type.ts'
 import { quote } from './identifier.ts'
-import { asText, signature, type PostgresClient, type PostgresRow } from './postgres-client.ts'
+import { query, type PostgresClient, type PostgresRow } from './postgres-client.ts'
 import type { Target } from './postgres-schema.ts'
 import type { RowLayout } from './row-layout.ts'
 
@@ -20,7 +20,7 @@ export async function* listRows(
   for (;;) {
     const text = pageSql(target, after === undefined ? '>=' : '>')
     const values = [after ?? '', pageRows, target.table]
-    const { rows } = await withClient((client) => client.query({ text, values, types: asText }))
+    const rows = await withClient((client) => query(client, text, values))
     for (const row of rows) yield sinkRow(target, row[target.keyColumn] ?? '', row)
     after = rows.at(-1)?.[target.keyColumn] ?? undefined
     if (after === undefined || rows.length < pageRows) return
@@ -29,7 +29,7 @@ export async function* listRows(
 
 function pageSql({ sql, keyColumn, own }: Target, past: '>' | '>='): string {
   const key = quote(keyColumn)
-  return `${signature}
+  return `
 (SELECT ${[keyColumn, own.epoch, own.sequence, own.hash].map(quote).join(', ')}
   FROM ${sql.table} WHERE ${key} ${past} $1 ORDER BY ${key} LIMIT $2)
 UNION ALL
@@ -47,11 +47,7 @@ export async function readRows(
 ): Promise<readonly (SinkValue | undefined)[]> {
   // No row can have such a key, and Postgres does not even take the question.
   const askable = keys.map((key) => (key.includes('\0') ? null : key))
-  const { rows } = await client.query({
-    text: readSql(target),
-    values: [askable, target.table],
-    types: asText,
-  })
+  const rows = await query(client, readSql(target), [askable, target.table])
   return keys.map((key, index) => {
     const row = rows[index]
     if (!row?.[target.own.epoch]) return undefined
@@ -68,7 +64,7 @@ function readSql({ sql, keyColumn, columns, own }: Target): string {
     const column = `t.${quote(name)}`
     return `${columnTypes[type].select?.(column) ?? column} AS ${quote(name)}`
   })
-  return `${signature}
+  return `
 SELECT ${[`t.${key}`, ...cells].join(', ')}, t.${hash},
   coalesce(t.${epoch}, d.epoch) AS ${epoch}, coalesce(t.${sequence}, d.sequence) AS ${sequence}
 FROM unnest($1::text[]) WITH ORDINALITY AS i (key, place)

@@ -1,7 +1,7 @@
 import { HeadwaterError } from '@headwater/core'
 import { sqlTypeName } from './column-type.ts'
 import { checkIdentifier, quote } from './identifier.ts'
-import { inTransaction, signature, type PostgresClient } from './postgres-client.ts'
+import { inTransaction, query, type PostgresClient } from './postgres-client.ts'
 import type { LayoutColumn } from './row-layout.ts'
 import { createTable, missingTables, type Table, type TableColumn } from './table.ts'
 
@@ -166,9 +166,7 @@ export async function prepareTarget(client: PostgresClient, target: Target, crea
 
 /** In other encodings Postgres refuses texts that a log takes, or keeps bytes without knowing what they mean. */
 async function checkEncoding(client: PostgresClient): Promise<void> {
-  const { rows } = await client.query({
-    text: `${signature} SELECT current_setting('server_encoding') AS encoding`,
-  })
+  const rows = await query(client, `SELECT current_setting('server_encoding') AS encoding`)
   const encoding = rows[0]?.['encoding']
   if (encoding === 'UTF8') return
   throw new HeadwaterError(
@@ -190,30 +188,21 @@ async function createMissing(client: PostgresClient, target: Target): Promise<vo
   await lock(client, target.sql.partitions)
   await createSchema(client, target.schema)
   const missing = await missingTables(client, target.schema, target.tables)
-  for (const table of missing) await client.query({ text: createTable(target.schema, table) })
+  for (const table of missing) await query(client, createTable(target.schema, table))
   if (!missing.some(({ name }) => name === target.table)) return
   // The books of a table that was dropped would say of the new one that it holds everything.
   for (const books of [target.sql.partitions, target.sql.tombstones]) {
-    await client.query({
-      text: `${signature} DELETE FROM ${books} WHERE target = $1`,
-      values: [target.table],
-    })
+    await query(client, `DELETE FROM ${books} WHERE target = $1`, [target.table])
   }
 }
 
 /** Asks first: CREATE SCHEMA IF NOT EXISTS wants the right to create one also where it exists. */
 async function createSchema(client: PostgresClient, schema: string): Promise<void> {
-  const { rows } = await client.query({
-    text: `${signature} SELECT FROM pg_namespace WHERE nspname = $1`,
-    values: [schema],
-  })
-  if (rows.length === 0) await client.query({ text: `${signature} CREATE SCHEMA ${quote(schema)}` })
+  const rows = await query(client, `SELECT FROM pg_namespace WHERE nspname = $1`, [schema])
+  if (rows.length === 0) await query(client, `CREATE SCHEMA ${quote(schema)}`)
 }
 
 /** Until the transaction ends, nobody else holds the lock of this name. */
 export async function lock(client: PostgresClient, name: string): Promise<void> {
-  await client.query({
-    text: `${signature} SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`,
-    values: [`headwater ${name}`],
-  })
+  await query(client, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, [`headwater ${name}`])
 }

@@ -1,4 +1,4 @@
-import { HeadwaterError, type Collection, type Sink } from '@headwater/core'
+import { HeadwaterError, type CollectionOf, type Sink } from '@headwater/core'
 import { applyStatement } from './apply-statement.ts'
 import { checkColumnName } from './identifier.ts'
 import { openPartition } from './open-partition.ts'
@@ -13,7 +13,7 @@ import { columnLayout, documentLayout, type RowLayout } from './row-layout.ts'
 export interface PostgresSinkOptions<T> {
   /** The `Pool` of `pg`. One connection is used at a time for each partition that a worker owns. Never closed by us. */
   readonly pool: PostgresPool
-  readonly collection: Collection<T>
+  readonly collection: CollectionOf<T>
   readonly table: string
   /** Default `public`. */
   readonly schema?: string

@@ -40,30 +40,36 @@ export function documentLayout(name: string): RowLayout {
 export function columnLayout(columns: readonly Column[], rest: string, keyColumn: string): RowLayout {
   const keyProperty = columns.find(({ name }) => name === keyColumn)?.property
   const own = columns.filter(({ name }) => name !== keyColumn)
-  const places = new Map(own.map(({ property, type, name }, index) => [property, { index, type, name }]))
+  const inColumns = new Set(own.map(({ property }) => property))
   const written = [...own, { name: rest, type: 'jsonb' } as const]
 
   function write({ key, value }: Change): WrittenRow {
     if (!isObject(value)) return { kind: 'misfit', reason: 'the value is no object, so it has no properties' }
-    const cells: (string | null)[] = Array.from(written, () => null)
-    const others: [string, unknown][] = []
-    for (const [property, member] of Object.entries(value)) {
-      const place = places.get(property)
-      if (property === keyProperty) {
-        if (member !== key) return misfit(property, keyColumn, 'is not the key of the change')
-      } else if (!place || member === null) {
-        others.push([property, member])
-      } else {
-        const cell = columnTypes[place.type].write(member)
-        if (cell === undefined) return misfit(property, place.name, `does not fit the type ${place.type}`)
-        cells[place.index] = cell
+    if (keyProperty !== undefined && memberOf(value, keyProperty) !== key) {
+      return misfit(keyProperty, keyColumn, 'is not the key of the change')
+    }
+    const cells: (string | null)[] = []
+    let held = keyProperty === undefined ? 0 : 1
+    for (const { property, name, type } of own) {
+      const member = memberOf(value, property)
+      if (member === null || member === undefined) {
+        cells.push(null)
+        continue
       }
+      const cell = columnTypes[type].write(member)
+      if (cell === undefined) return misfit(property, name, `does not fit the type ${type}`)
+      cells.push(cell)
+      held++
     }
-    if (keyProperty !== undefined && !Object.hasOwn(value, keyProperty)) {
-      return misfit(keyProperty, keyColumn, 'is absent, and should be the key')
-    }
-    if (others.length > 0) cells[own.length] = JSON.stringify(Object.fromEntries(others))
+    cells.push(held === Object.keys(value).length ? null : othersOf(value))
     return { kind: 'fits', cells }
+  }
+
+  function othersOf(value: JsonObject): string {
+    const others = Object.entries(value).filter(
+      ([property, member]) => member === null || !(inColumns.has(property) || property === keyProperty),
+    )
+    return JSON.stringify(Object.fromEntries(others))
   }
 
   function read(row: PostgresRow): unknown {
@@ -84,6 +90,13 @@ function misfit(property: string, column: string, what: string): WrittenRow {
   return { kind: 'misfit', reason: `property ${JSON.stringify(property)} of column "${column}" ${what}` }
 }
 
-function isObject(value: unknown): value is object {
+type JsonObject = Readonly<Record<string, unknown>>
+
+/** Not what the object inherits: a property may be called "constructor". */
+function memberOf(value: JsonObject, property: string): unknown {
+  return Object.hasOwn(value, property) ? value[property] : undefined
+}
+
+function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

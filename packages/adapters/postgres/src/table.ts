@@ -1,6 +1,6 @@
 import { HeadwaterError } from '@headwater/core'
 import { quote } from './identifier.ts'
-import { asText, signature, type PostgresClient } from './postgres-client.ts'
+import { query, type PostgresClient } from './postgres-client.ts'
 
 /** A table as it must be. */
 export interface Table {
@@ -55,7 +55,7 @@ interface FoundColumn {
   readonly mustBeGiven: boolean
 }
 
-const findSql = `${signature}
+const findSql = `
 SELECT c.relname AS table, c.relkind IN ('r', 'p') AS is_table,
   (SELECT json_agg(json_build_object(
       'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'collation', l.collname,
@@ -76,7 +76,7 @@ async function findTables(
   tables: readonly Table[],
 ): Promise<ReadonlyMap<string, FoundTable>> {
   const values = [schema, tables.map(({ name }) => name)]
-  const { rows } = await client.query({ text: findSql, values, types: asText })
+  const rows = await query(client, findSql, values)
   return new Map(
     rows.map(({ table, is_table, columns, uniques }) => {
       const found = JSON.parse(columns ?? '[]') as (FoundColumn & { name: string })[]
