@@ -7,6 +7,7 @@ export type ErrorCode =
   | 'VALUE_INVALID'
   | 'VALUE_TOO_LARGE'
   | 'POSITION_INVALID'
+  | 'MUST_REFETCH'
   | 'VERSION_INVALID'
   | 'EXPECTED_INVALID'
   | 'PARTITIONS_DIFFER'
@@ -77,6 +78,12 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
   POSITION_INVALID: {
     means: 'A text is not a position that an append or a change gave.',
     remedy: 'Pass positions on unchanged.',
+    retryable: false,
+  },
+  MUST_REFETCH: {
+    means:
+      'A feed cannot go on from its position: retention removed what came after it, or a failover or restore lost the history it belongs to.',
+    remedy: 'Drop what was built from this feed and begin again with a snapshot.',
     retryable: false,
   },
   VERSION_INVALID: {

@@ -24,6 +24,7 @@ export class Connection {
   #client: RedisClient
   #lastError: Error | undefined
   #closed = false
+  #becoming: { readonly client: RedisClient; readonly ready: Promise<void> } | undefined
 
   constructor(create: () => RedisClient) {
     this.#create = create
@@ -98,22 +99,34 @@ export class Connection {
     }
   }
 
+  /** One wait for all commands that came while the client connects: each would be a listener of its own. */
   #ready(client: RedisClient, timeoutMs: number): Promise<void> {
-    return new Promise((resolve, rejectLate) => {
+    if (this.#becoming?.client !== client) {
+      this.#becoming = { client, ready: this.#settled(client) }
+      this.#becoming.ready.catch(() => {}) // Heard by those who wait.
+    }
+    const { ready } = this.#becoming
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        // A client that never becomes ready may hang in a handshake with a dead server.
+        if (client === this.#client) this.replace()
+        reject(this.#notConnected())
+      }, timeoutMs)
+      ready.then(resolve, reject).finally(() => clearTimeout(timer))
+    })
+  }
+
+  #settled(client: RedisClient): Promise<void> {
+    return new Promise((resolve, reject) => {
       const done = (error?: Error): void => {
-        clearTimeout(timer)
         client.off('ready', ready)
         client.off('end', ended)
-        if (error) rejectLate(error)
+        if (this.#becoming?.client === client) this.#becoming = undefined
+        if (error) reject(error)
         else resolve()
       }
       const ready = (): void => done()
       const ended = (): void => done(this.#notConnected())
-      const timer = setTimeout(() => {
-        // A client that never becomes ready may hang in a handshake with a dead server.
-        if (client === this.#client && !this.#closed) this.replace()
-        done(this.#notConnected())
-      }, timeoutMs)
       client.once('ready', ready)
       client.once('end', ended)
     })

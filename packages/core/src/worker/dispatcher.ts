@@ -35,7 +35,7 @@ interface Work {
 
 interface KeyQueue {
   readonly key: string
-  items: Work[]
+  items: (Work | undefined)[]
   /** Index of the first item that is not done: `items` is only cut now and then. */
   head: number
   /** In the ready list, at the sink, postponed or being parked. */
@@ -56,7 +56,8 @@ interface Entry {
  * Who goes next in one partition. Keys run side by side; the changes of one key go in order, one run at a time. What
  * is finished out of order is remembered until everything before it is finished too: that is the checkpoint.
  *
- * Pure: no clock, no I/O. Delays and parking are the caller's.
+ * Pure: no clock, no I/O. Delays and parking are the caller's. Lists are cut only now and then, but what is finished is let
+ * go at once: a batch can hold a thousand changes.
  *
  * Source of the idea: the key-ordered mode of Confluent's parallel consumer for Kafka.
  */
@@ -65,10 +66,10 @@ export class Dispatcher {
   readonly #coalesce: boolean
   readonly #queues = new Map<string, KeyQueue>()
   /** Queues that may go, first come first served; cut now and then. */
-  #ready: KeyQueue[] = []
+  #ready: (KeyQueue | undefined)[] = []
   #readyHead = 0
   /** Entries that are not finished, in the order of the log. */
-  readonly #entries: Entry[] = []
+  readonly #entries: (Entry | undefined)[] = []
   #entriesHead = 0
   #workHead = 0
   #finished: string[] = []
@@ -144,7 +145,7 @@ export class Dispatcher {
       const changeSize = change.payload.length + change.key.length
       if (runs.length > 0 && size + changeSize > sizeMax) break
       size += changeSize
-      this.#readyHead++
+      this.#ready[this.#readyHead++] = undefined
       runs.push({ change, count, attempts: queue.attempts, queue })
     }
     if (this.#readyHead > 1_024 && this.#readyHead * 2 > this.#ready.length) {
@@ -217,7 +218,10 @@ export class Dispatcher {
   }
 
   #finish(queue: KeyQueue, count: number): void {
-    for (let at = 0; at < count; at++) queue.items[queue.head++]!.done = true
+    for (let at = 0; at < count; at++) {
+      queue.items[queue.head]!.done = true
+      queue.items[queue.head++] = undefined
+    }
     if (queue.head > 64 && queue.head * 2 > queue.items.length) {
       queue.items = queue.items.slice(queue.head)
       queue.head = 0
@@ -245,7 +249,7 @@ export class Dispatcher {
       this.#checkpoint = last
       this.#finished.push(entry.id)
       this.#size -= entry.size
-      this.#entriesHead++
+      this.#entries[this.#entriesHead++] = undefined
       this.#workHead = 0
     }
     if (this.#entriesHead > 256 && this.#entriesHead * 2 > this.#entries.length) {
@@ -256,5 +260,5 @@ export class Dispatcher {
 }
 
 function waitingOf(queue: KeyQueue): Change[] {
-  return queue.items.slice(queue.head).map(({ change }) => change)
+  return queue.items.slice(queue.head).map((work) => work!.change)
 }

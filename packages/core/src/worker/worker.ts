@@ -32,7 +32,7 @@ export interface WorkerOptions {
   readonly leaseMs?: number
   /** How long `stop` lets sinks finish, in ms. Default 10,000. */
   readonly drainMs?: number
-  /** Read ahead for each partition at most: changes (default 2,000) and characters (default 2,097,152). */
+  /** Read ahead for each partition at most: changes (default 1,000) and characters (default 1,048,576). */
   readonly prefetch?: { readonly changes?: number; readonly size?: number }
   /** Delays between attempts at a failing sink. Default: from 100 ms, at most 30,000 ms, with full jitter. */
   readonly retry?: Backoff
@@ -82,7 +82,7 @@ export async function startWorker(log: Log, options: WorkerOptions): Promise<Wor
       leaseMs: Math.ceil(leaseMs * leaseShare),
       coalesce,
       concurrency,
-      prefetch: { changes: options.prefetch?.changes ?? 2_000, size: options.prefetch?.size ?? 2_097_152 },
+      prefetch: { changes: options.prefetch?.changes ?? 1_000, size: options.prefetch?.size ?? 1_048_576 },
       retry: options.retry ?? { firstMs: 100, maxMs: 30_000 },
       onEvent,
     })
