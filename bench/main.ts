@@ -2,13 +2,15 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { appendCall } from './questions/append-call.ts'
 import { appendScript } from './questions/append-script.ts'
+import { latency } from './questions/latency.ts'
+import { peersQuestion } from './questions/peers.ts'
 import { sync } from './questions/sync.ts'
 import { Progress } from './src/progress.ts'
 import type { Bench, Question } from './src/question.ts'
 import { medianRatios, ratioTable, writeResults, type Answered } from './src/results.ts'
 
 /** In the order of RESULTS.md. */
-const questions: readonly Question[] = [appendScript, appendCall, sync]
+const questions: readonly Question[] = [appendScript, appendCall, sync, peersQuestion, latency]
 /** What `pnpm bench` asks without names. */
 const usual = ['append', 'sync', 'peers', 'latency', 'postgres']
 /** One name for several questions. */

@@ -12,7 +12,7 @@ export const appendCall: Question = {
   name: 'append-call',
   asks: 'How fast is append() as users call it, from one process?',
   async answer(bench) {
-    await using servers = await startServers('redis', 'replica')
+    await using servers = await startServers(['redis', 'replica'])
     const measure = (system: System, messages: number, sending?: Sending) => () =>
       measureSending(system, servers.addresses, { messages: scaled(messages, bench), bytes: 100 }, sending)
     const rates = await alternate(

@@ -46,7 +46,7 @@ export const appendScript: Question = {
   name: 'append-script',
   asks: 'What does an append cost the server, against the barest one?',
   async answer(bench) {
-    await using servers = await startServers('redis')
+    await using servers = await startServers(['redis'])
     const ratios: Ratio[] = []
     for (const size of sizes) ratios.push(...(await compare(bench, servers.addresses.redis, size)))
     return { ratios, contenders, versions: servers.versions }

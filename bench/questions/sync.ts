@@ -17,7 +17,7 @@ export const sync: Question = {
   name: 'sync',
   asks: 'How fast does a change get from append() to a second Redis, applied and acknowledged, against what Redis has itself?',
   async answer(bench) {
-    await using servers = await startServers(...systems.flatMap(({ needs }) => needs))
+    await using servers = await startServers(systems.flatMap(({ needs }) => needs))
     const load = (system: System) => ({ messages: scaled(system.messages, bench), bytes: 100 })
     const carry = (system: System) => () => measureThroughput(system, servers.addresses, load(system))
     const onlySend = (system: System) => async (): Promise<Throughput> => ({

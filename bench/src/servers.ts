@@ -1,9 +1,4 @@
-import {
-  startPostgres,
-  startRedis,
-  type OwnRedisServer,
-  type PostgresConnection,
-} from '@headwater/local-servers'
+import { startPostgres, startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { Redis } from 'ioredis'
 import { Client } from 'pg'
 import { startNats, type NatsAddress } from './nats-server.ts'
@@ -17,7 +12,8 @@ export interface Addresses {
   readonly redis: RedisAddress
   readonly replica: RedisAddress
   readonly follower: RedisAddress & { readonly pid: number }
-  readonly postgres: PostgresConnection
+  /** For `connectionString` of pg. */
+  readonly postgres: string
   readonly nats: NatsAddress
 }
 
@@ -37,8 +33,13 @@ const redisConfig = {
 /**
  * Starts servers on ports of this machine's loopback, and Postgres, as it only listens there, on its socket. Commits
  * of Postgres wait for the disk, as they do by default; Redis keeps everything in memory, as it does by default.
+ *
+ * @param onMissing is told which server cannot be had here, and why; without it that is an error
  */
-export async function startServers(...names: readonly ServerName[]): Promise<Servers> {
+export async function startServers(
+  names: readonly ServerName[],
+  onMissing?: (name: ServerName, reason: string) => void,
+): Promise<Servers> {
   const started: AsyncDisposable[] = []
   const addresses: { -readonly [Name in ServerName]?: Addresses[Name] } = {}
   const versions: Record<string, string> = {}
@@ -60,8 +61,8 @@ export async function startServers(...names: readonly ServerName[]): Promise<Ser
       case 'postgres': {
         const postgres = await startPostgres({ own: true, durable: true })
         started.push(postgres)
-        addresses.postgres = postgres.connection
-        versions['PostgreSQL'] = await postgresVersion(postgres.connection)
+        addresses.postgres = postgres.url
+        versions['PostgreSQL'] = await postgresVersion(postgres.url)
         return
       }
       case 'nats': {
@@ -73,11 +74,16 @@ export async function startServers(...names: readonly ServerName[]): Promise<Ser
     }
   }
 
-  try {
-    for (const name of new Set(names)) await start(name)
-  } catch (error) {
-    await stop()
-    throw error
+  for (const name of new Set(names)) {
+    try {
+      await start(name)
+    } catch (error) {
+      if (onMissing === undefined) {
+        await stop()
+        throw error
+      }
+      onMissing(name, error instanceof Error ? error.message : String(error))
+    }
   }
   return { addresses: addresses as Addresses, versions, [Symbol.asyncDispose]: stop }
 }
@@ -93,8 +99,8 @@ async function redisVersion(server: OwnRedisServer): Promise<string> {
   return /redis_version:(\S+)/.exec(info)?.[1] ?? 'unknown'
 }
 
-async function postgresVersion(connection: PostgresConnection): Promise<string> {
-  const client = new Client(connection)
+async function postgresVersion(connectionString: string): Promise<string> {
+  const client = new Client({ connectionString })
   await client.connect()
   const { rows } = await client.query<{ server_version: string }>('SHOW server_version')
   await client.end()
