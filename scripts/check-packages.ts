@@ -14,8 +14,7 @@ try {
   const project = installedProject(pack(join(folder, 'tarballs')))
   run(join(root, 'node_modules/.bin/tsc'), ['--project', project], project)
   const bundle = await bundled(join(project, 'append.js'))
-  run('node', ['with-redis.js', 'append.js', bundle], project)
-  run('npx', ['--no-install', 'headwater', '--help'], project)
+  run('node', ['with-redis.js', 'append.js', 'command.js', bundle], project)
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
   process.exitCode = 1

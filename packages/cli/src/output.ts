@@ -26,7 +26,7 @@ export class Output {
 
   /** Columns of the terminal that stdout is; undefined where it is none. */
   get columns(): number | undefined {
-    return this.#stdout.isTTY ? this.#stdout.columns : undefined
+    return this.#stdout.isTTY ? columnsOf(this.#stdout) : undefined
   }
 
   /** Colours and weights, where stdout shows them. */
@@ -61,7 +61,7 @@ export class Output {
     if (now - this.#progressAt < progressEveryMs[terminal ? 'terminal' : 'elsewhere']) return
     this.#progressAt = now
     if (!terminal) return void this.#stderr.write(`${text()}\n`)
-    this.#stderr.write(`\r\u001B[K${text().slice(0, this.#stderr.columns - 1)}`)
+    this.#stderr.write(`\r\u001B[K${text().slice(0, columnsOf(this.#stderr) - 1)}`)
     this.#lineIsOpen = true
   }
 
@@ -70,6 +70,11 @@ export class Output {
     if (this.#lineIsOpen) this.#stderr.write('\r\u001B[K')
     this.#lineIsOpen = false
   }
+}
+
+/** Some terminals do not know how wide they are, and say 0. */
+function columnsOf({ columns }: WriteStream): number {
+  return columns || 80
 }
 
 /** Text from the log, which anybody may have written, without what a terminal would obey. */

@@ -9,13 +9,12 @@ export async function status({ options, output }: Invocation): Promise<void> {
   await using log = await openLog(options)
   const [collections, groups] = await Promise.all([log.collections(), log.groups()])
   const { namespace, partitions } = log
-  await output.result({ namespace, partitions, collections, groups: groups.map(statusJson) }, () =>
-    [
-      `${namespace}: ${partitions} partitions; ${collectionsText(collections)}`,
-      groups.length === 0 ? 'No group is registered: the first worker that runs one registers it.' : '',
-      ...(groups.length === 0 ? [] : [groupsTable(output, groups), ...damages(output, groups)]),
-    ].join('\n'),
-  )
+  await output.result({ namespace, partitions, collections, groups: groups.map(statusJson) }, () => {
+    const summary = `${namespace}: ${partitions} partitions; ${collectionsText(collections)}`
+    if (groups.length === 0)
+      return `${summary}\nNo group is registered: the first worker that runs one registers it.`
+    return [summary, groupsTable(output, groups), ...damages(output, groups)].join('\n')
+  })
 }
 
 /** With null for what is not there, so that every row has every property. */

@@ -1,0 +1,97 @@
+import {
+  applied,
+  HeadwaterError,
+  memorySink,
+  reject,
+  startWorker,
+  type Log,
+  type Sink,
+} from '@headwater/core'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { headwater, lastLine } from './headwater.ts'
+import { product, products, Shop } from './shop.ts'
+
+let shop: Shop
+beforeAll(async () => {
+  shop = await Shop.open()
+})
+afterAll(() => shop[Symbol.asyncDispose]())
+
+const refusal = new HeadwaterError('SINK_REJECTED', 'Not this one.')
+
+/** A sink that takes everything but one key. */
+function pickySink(rejected: string): Sink {
+  const memory = memorySink({ collection: products })
+  return {
+    ...memory,
+    open: async (options) => ({
+      ...(await memory.open(options)),
+      apply: async (changes) => changes.map(({ key }) => (key === rejected ? reject(refusal) : applied)),
+    }),
+  }
+}
+
+async function appendAndApply(log: Log): Promise<void> {
+  await using _ = await startWorker(log, { groups: { cache: pickySink('desk') } })
+  for (const sku of ['lamp', 'desk', 'chair']) {
+    const { position } = await log.append(products.put(product(sku)))
+    await log.whenApplied(position, { group: 'cache' })
+  }
+}
+
+describe('headwater status', () => {
+  it('shows each partition of each group as the log knows it, without any config', async () => {
+    const namespace = shop.namespace()
+    await using log = await shop.connect(namespace)
+    await appendAndApply(log)
+    await log.append(products.put(product('shelf')))
+    const ended = await headwater(['status', '--json', ...shop.at(namespace)])
+    expect(ended).toMatchObject({ ending: 0, stderr: '' })
+    const groups = await log.groups()
+    expect(lastLine(ended)).toEqual({
+      namespace,
+      partitions: 4,
+      collections: [
+        { name: 'products', state: 'values', partitionKey: false },
+        { name: 'visits', state: 'values', partitionKey: true },
+      ],
+      groups: groups.map((group) => ({ ...group, owner: null, damage: null })),
+    })
+    expect(groups.map(({ lag }) => lag)).toContain(1)
+    expect(groups.filter(({ parked }) => parked === 1)).toHaveLength(1)
+  })
+
+  it('names the owners while a worker runs, and what is damaged', async () => {
+    const namespace = shop.namespace()
+    await using log = await shop.connect(namespace)
+    await appendAndApply(log)
+    await using worker = await startWorker(log, { groups: { cache: pickySink('') }, name: 'till' })
+    const { position } = await log.append(products.put(product('lamp')))
+    await log.whenApplied(position, { group: 'cache' })
+    const redis = new Redis(shop.server.options)
+    await redis.hset(`headwater:{${namespace}:2}:group:cache`, 'damage', 'Sequence 7 is gone.')
+    redis.disconnect()
+
+    const { ending, stdout } = await headwater(['status', ...shop.at(namespace)])
+    expect(ending).toBe(0)
+    const [summary, titles, ...rows] = stdout.trimEnd().split('\n')
+    expect(summary).toBe(`${namespace}: 4 partitions; collections products, visits`)
+    expect(titles?.split(/ +/)).toEqual(
+      'group partition owner checkpoint lag pending parked damage'.split(' '),
+    )
+    expect(rows).toHaveLength(5)
+    expect(rows.filter((row) => row.includes(worker.name)).length).toBeGreaterThan(0)
+    expect(rows[2]).toMatch(/^cache +2 .* damaged$/)
+    expect(rows[4]).toBe('cache/2: Sequence 7 is gone.')
+    expect(stdout).not.toContain('\u001B')
+  })
+
+  it('says so when there is no group yet', async () => {
+    const namespace = shop.namespace()
+    await using _ = await shop.connect(namespace)
+    const { ending, stdout } = await headwater(['status', ...shop.at(namespace)])
+    expect(ending).toBe(0)
+    expect(stdout).toContain('No group is registered')
+  })
+})
