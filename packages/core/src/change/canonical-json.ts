@@ -14,7 +14,79 @@ const depthMax = 500
  * @throws HeadwaterError VALUE_INVALID, naming the path
  */
 export function canonicalJson(value: unknown): string {
-  return write(value, 0, undefined)
+  switch (inspect(value, 0)) {
+    case Order.canonical:
+      return JSON.stringify(value)
+    case Order.sortable:
+      return JSON.stringify(sorted(value))
+    default:
+      return write(value, 0, undefined)
+  }
+}
+
+/** How far a value is from its canonical form: what the built-in writer can be trusted with. */
+const Order = { canonical: 0, sortable: 1, byHand: 2 } as const
+type Order = (typeof Order)[keyof typeof Order]
+
+const zero = 48
+const nine = 57
+
+/**
+ * Looks at a value without writing anything, because the built-in writer is five times as fast as ours. It gives the
+ * canonical form of a value whose properties stand in order, or can be put in order; not of one with properties that
+ * look like numbers, which JavaScript always puts first. What has to be refused is left to `write`, which knows where it is.
+ */
+function inspect(value: unknown, depth: number): Order {
+  switch (typeof value) {
+    case 'string':
+      return value.isWellFormed() ? Order.canonical : Order.byHand
+    case 'number':
+      return Number.isFinite(value) ? Order.canonical : Order.byHand
+    case 'boolean':
+      return Order.canonical
+    case 'object': {
+      if (value === null) return Order.canonical
+      if (depth === depthMax) return Order.byHand
+      return Array.isArray(value) ? inspectArray(value, depth) : inspectObject(value, depth)
+    }
+    default:
+      return Order.byHand
+  }
+}
+
+function inspectArray(items: readonly unknown[], depth: number): Order {
+  let order: Order = Order.canonical
+  for (let index = 0; index < items.length; index++) {
+    order = Math.max(order, inspect(items[index], depth + 1)) as Order
+    if (order === Order.byHand) break
+  }
+  return order
+}
+
+function inspectObject(value: object, depth: number): Order {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype !== Object.prototype && prototype !== null) return Order.byHand
+  let order: Order = Order.canonical
+  let before = ''
+  for (const name of Object.keys(value)) {
+    const first = name.charCodeAt(0)
+    if ((first >= zero && first <= nine) || name === '__proto__' || !name.isWellFormed()) return Order.byHand
+    if (name < before) order = Order.sortable
+    before = name
+    const member: unknown = (value as Record<string, unknown>)[name]
+    if (member === undefined) continue
+    order = Math.max(order, inspect(member, depth + 1)) as Order
+    if (order === Order.byHand) break
+  }
+  return order
+}
+
+function sorted(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(sorted)
+  const copy: Record<string, unknown> = {}
+  for (const name of Object.keys(value).sort()) copy[name] = sorted((value as Record<string, unknown>)[name])
+  return copy
 }
 
 /** The way to a value, innermost first. Only built where something has to be refused or descended into. */
