@@ -33,8 +33,8 @@ const consumerCalls = {
   },
 
   /** How long products were under way, in ms. */
-  latencies(): { readonly count: number; readonly percentiles: Percentiles } {
-    return { count: latenciesMs.length, percentiles: percentiles(latenciesMs) }
+  percentiles(): Percentiles {
+    return percentiles(latenciesMs)
   },
 
   /** CPU time of this process so far, in µs. */

@@ -4,13 +4,14 @@ import { appendCall } from './questions/append-call.ts'
 import { appendScript } from './questions/append-script.ts'
 import { latency } from './questions/latency.ts'
 import { peersQuestion } from './questions/peers.ts'
+import { postgres } from './questions/postgres.ts'
 import { sync } from './questions/sync.ts'
 import { Progress } from './src/progress.ts'
 import type { Bench, Question } from './src/question.ts'
 import { medianRatios, ratioTable, writeResults, type Answered } from './src/results.ts'
 
 /** In the order of RESULTS.md. */
-const questions: readonly Question[] = [appendScript, appendCall, sync, peersQuestion, latency]
+const questions: readonly Question[] = [appendScript, appendCall, sync, peersQuestion, latency, postgres]
 /** What `pnpm bench` asks without names. */
 const usual = ['append', 'sync', 'peers', 'latency', 'postgres']
 /** One name for several questions. */

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { makeProduct } from './src/product.ts'
+import { makeProduct, productKeys } from './src/product.ts'
 import { serve } from './src/serve.ts'
 import type { Addresses } from './src/servers.ts'
 import { loadSystem, type Producer, type Sending } from './src/system.ts'
@@ -17,7 +17,7 @@ const producerCalls = {
   prepare(from: number, count: number, bytes: number, { together }: Sending): void {
     prepared = []
     for (let at = 0; at < count; at += together)
-      prepared.push(makeLoad(from + at, Math.min(together, count - at), bytes))
+      prepared.push(makeLoad(from + at, Math.min(together, count - at), bytes, productKeys))
   },
 
   /** Sends what was prepared as fast as the system takes it. Settles when all of it is confirmed. */
@@ -30,7 +30,8 @@ const producerCalls = {
   },
 
   /**
-   * Sends at a rate, whether the system keeps up or not, then waits for what is not confirmed.
+   * Sends at a rate, whether the system keeps up or not, then waits for what is not confirmed. No key comes twice, so that
+   * each product is seen to arrive, and none is superseded on the way.
    *
    * @returns how far it fell behind its schedule at worst, in ms
    */
@@ -45,7 +46,7 @@ const producerCalls = {
       const due = Math.min(count, Math.floor((elapsedMs / 1_000) * perSecond)) - sent
       if (due > 0) {
         behindMs = Math.max(behindMs, (due / perSecond) * 1_000)
-        confirmed.push(opened().send(makeLoad(from + sent, due, bytes)))
+        confirmed.push(opened().send(makeLoad(from + sent, due, bytes, Infinity)))
         sent += due
       }
       await delay(1)
@@ -63,8 +64,8 @@ export type ProducerCalls = typeof producerCalls
 
 serve(producerCalls)
 
-function makeLoad(from: number, count: number, bytes: number): unknown {
-  const products = Array.from({ length: count }, (_, index) => makeProduct(from + index, bytes))
+function makeLoad(from: number, count: number, bytes: number, keys: number): unknown {
+  const products = Array.from({ length: count }, (_, index) => makeProduct((from + index) % keys, bytes))
   return opened().encode?.(products) ?? products
 }
 

@@ -110,9 +110,7 @@ export async function measureLatency(
     producer.call('sendAtRate', perSecond * before, perSecond, seconds, bytes),
   )
   await limited(system, consumer.call('caughtUp', perSecond * (before + seconds)))
-  const { count, percentiles } = await consumer.call('latencies')
-  if (count !== perSecond * seconds)
-    throw new Error(`${system.name} showed ${count} of ${perSecond * seconds} products as they arrived.`)
+  const percentiles = await consumer.call('percentiles')
   await Promise.all([producer.call('close'), consumer.call('close')])
   return { percentiles, behindMs }
 }

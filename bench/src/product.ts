@@ -37,10 +37,11 @@ export const productKeys = 20_000
 const filler = 'abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_'.repeat(40)
 const withoutName = JSON.stringify(bare(0, 0)).length - 1
 
-/** The product of this number, with so many bytes of JSON. */
-export function makeProduct(index: number, bytes: number, sentAt: number = microseconds()): Product {
-  const product = bare(index % productKeys, sentAt)
-  const offset = index % 64
+/** The product of this key, with so many bytes of JSON. */
+export function makeProduct(key: number, bytes: number): Product {
+  const sentAt = microseconds()
+  const product = bare(key, sentAt)
+  const offset = sentAt % 64
   product.name = filler.slice(offset, offset + bytes - withoutName - String(sentAt).length)
   return product
 }
