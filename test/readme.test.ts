@@ -29,11 +29,11 @@ it('the quick start runs as it stands there', async () => {
   try {
     const flags = ['--conditions=@headwater/source', '--import', 'tsx', file.pathname]
     const child = spawn(process.execPath, flags, { stdio: ['ignore', 'pipe', 'pipe'] })
-    const [output, complaints, [exitCode]] = await Promise.all([
+    const [output, complaints, [exitCode]] = (await Promise.all([
       text(child.stdout),
       text(child.stderr),
       once(child, 'exit'),
-    ])
+    ])) as [string, string, [number]]
     expect({ output, complaints, exitCode }).toEqual({
       output: '1 keys agree\n',
       complaints: '',

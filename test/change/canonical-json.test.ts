@@ -1,4 +1,4 @@
-import { canonicalJson } from '@headwater/core'
+import { canonicalJson, isHeadwaterError } from '@headwater/core'
 import {
   assert as check,
   anything,
@@ -34,7 +34,7 @@ describe('canonical JSON', () => {
   it('writes every JSON value as RFC 8785 does, whatever the order and kind of its properties', () => {
     check(
       property(values, (value) => {
-        expect(canonicalJson(value)).toBe(reference(value as JsonValue))
+        expect(canonicalJson(value)).toBe(reference(value))
       }),
       { numRuns: 3_000 },
     )
@@ -43,7 +43,7 @@ describe('canonical JSON', () => {
   it('is the same for properties that were set in another order', () => {
     check(
       property(dictionary(names, jsonValue({ stringUnit: 'grapheme' })), (value) => {
-        const reversed = Object.fromEntries(Object.entries(value).reverse())
+        const reversed = Object.fromEntries(Object.entries(value).toReversed())
         expect(canonicalJson(reversed)).toBe(canonicalJson(value))
       }),
       { numRuns: 1_000 },
@@ -66,8 +66,8 @@ describe('canonical JSON', () => {
           try {
             text = canonicalJson(value)
           } catch (error) {
-            expect(error).toMatchObject({ code: 'VALUE_INVALID' })
-            return
+            if (isHeadwaterError(error, 'VALUE_INVALID')) return
+            throw error
           }
           expect(canonicalJson(JSON.parse(text))).toBe(text)
         },

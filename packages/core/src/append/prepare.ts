@@ -10,7 +10,7 @@ import { encodeExpected, type Expected } from './expected.ts'
 import type { PreparedChange } from './prepared.ts'
 
 /** Largest payload: what must fit into one batch beside its key. */
-export const payloadBytesMax: number = batchSizeMax - 4_096
+const payloadBytesMax: number = batchSizeMax - 4_096
 
 export interface RoutedChange extends PreparedChange {
   readonly partition: number
@@ -86,7 +86,7 @@ export function prepareDelete(
 }
 
 /** @throws HeadwaterError KEY_INVALID */
-export function keyOf<T>(collection: CollectionOf<T>, value: T): string {
+function keyOf<T>(collection: CollectionOf<T>, value: T): string {
   let key: unknown
   try {
     key = collection.keyOf(value)

@@ -27,7 +27,7 @@ const lowBits = 35n
 const lowMask = (1n << lowBits) - 1n
 
 /** The two lanes in which a hash is stored and summed, so that Lua's doubles add a thousand of them exactly. */
-export function hashLanes(hash: bigint): { high: number; low: number } {
+function hashLanes(hash: bigint): { high: number; low: number } {
   return { high: Number(hash >> lowBits), low: Number(hash & lowMask) }
 }
 

@@ -43,7 +43,7 @@ export interface NamespaceWishes {
 /** The version of what is written in Redis. A program refuses to work with any other. */
 const format = 1
 const buckets = 16
-export const partitionsDefault = 8
+const partitionsDefault = 8
 export const partitionsMax = 1_024
 const collectionPrefix = 'collection:'
 const partitionKeyMark = ' partition-key'

@@ -12,7 +12,7 @@ import { persist } from '../redis/persist.ts'
  * The one consumer name of every group. Whoever holds the lease reads under it, so what a predecessor was given and did
  * not acknowledge is the successor's without claiming.
  */
-export const consumerName = 'headwater'
+const consumerName = 'headwater'
 
 export interface PartitionReaderOptions extends RangeOptions {
   readonly namespace: string
