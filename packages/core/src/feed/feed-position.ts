@@ -28,8 +28,10 @@ export function formatFeedPosition({ history, stamps }: FeedPositionParts): Feed
 /** @throws HeadwaterError POSITION_INVALID */
 export function parseFeedPosition(text: string, partitions: number): FeedPositionParts {
   if (typeof text !== 'string' || !/^[0-9a-f]{8}(?:\.\d{1,10}-\d{1,15})+$/.test(text)) {
-    const shown = JSON.stringify(String(text).slice(0, 100))
-    throw new HeadwaterError('POSITION_INVALID', `${shown} is not a position of a feed.`)
+    throw new HeadwaterError(
+      'POSITION_INVALID',
+      `${JSON.stringify(text).slice(0, 100)} is not a position of a feed.`,
+    )
   }
   const [history = '', ...parts] = text.split('.')
   if (parts.length !== partitions) {

@@ -58,7 +58,7 @@ export class LiveHub implements TailListener {
   }
 
   onEnd(error: HeadwaterError): void {
-    for (const listener of [...this.#listeners]) listener.onEnd(error)
+    for (const listener of this.#listeners) listener.onEnd(error)
   }
 }
 

@@ -68,14 +68,12 @@ export class LiveLink {
       const partition = channels.get(channel.toString())
       if (partition !== undefined) onMessage(partition, message)
     }
-    let end: () => void = () => {}
-    const ended = new Promise<void>((resolve) => {
-      end = (): void => {
-        for (const event of lossEvents) redis.off(event, end)
-        for (const event of messageEvents) redis.off(event, hear)
-        resolve()
-      }
-    })
+    const { promise: ended, resolve } = withResolver()
+    const end = (): void => {
+      for (const event of lossEvents) redis.off(event, end)
+      for (const event of messageEvents) redis.off(event, hear)
+      resolve()
+    }
     for (const event of lossEvents) redis.on(event, end)
     for (const event of messageEvents) redis.on(event, hear)
     try {
@@ -98,4 +96,10 @@ export class LiveLink {
       await redis.subscribe(...channels)
     }
   }
+}
+
+function withResolver(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve!: () => void
+  const promise = new Promise<void>((settle) => (resolve = settle))
+  return { promise, resolve }
 }

@@ -2,11 +2,10 @@ import { decodeBatch, type Batch } from '../change/batch.ts'
 import { compareStamps, type Stamp } from '../change/stamp.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { continuation } from '../log/continuity.ts'
-import { parseHeader, survivedUpTo, type Header } from '../log/header.ts'
-import { readRange, type RangeOptions } from '../log/range.ts'
-import { missingHeader } from '../namespace/metadata.ts'
-import { persist } from '../redis/persist.ts'
+import type { Header } from '../log/header.ts'
+import { readRange } from '../log/range.ts'
 import type { LiveMessage } from './live-message.ts'
+import { isOtherHistory, readOwnHeader, type OwnHeaderOptions } from './own-header.ts'
 
 /** Who follows a partition. */
 export interface TailListener {
@@ -18,9 +17,7 @@ export interface TailListener {
   onEnd(error: HeadwaterError): void
 }
 
-export interface PartitionTailOptions extends RangeOptions {
-  readonly namespace: string
-  readonly lineage: string
+export interface PartitionTailOptions extends OwnHeaderOptions {
   readonly listener: TailListener
 }
 
@@ -87,26 +84,22 @@ export class PartitionTail {
   }
 
   async #look(): Promise<void> {
-    const { connection, keys, partition, namespace, lineage, listener, deadlineMs, signal } = this.#options
     // What was given before the question, the answer must know: later batches may have been heard meanwhile.
     const before = this.#last
     const doubts = this.#doubts
-    const options = { doing: `looking at partition ${partition}`, deadlineMs, ...(signal && { signal }) }
-    const fields = await persist(connection, options, (client) => client.hgetall(keys.header))
-    const header = parseHeader(fields)
-    if (!header) return listener.onEnd(missingHeader(namespace, partition))
-    if (fields['lineage'] !== lineage) {
-      return listener.onEnd(
-        new HeadwaterError(
-          'MUST_REFETCH',
-          `Namespace ${JSON.stringify(namespace)} was deleted and made again: this is another log than the feed began on.`,
-        ),
-      )
+    let header: Header
+    try {
+      header = await readOwnHeader(this.#options)
+    } catch (error) {
+      if (isHeadwaterError(error, 'LOG_DAMAGED') || isHeadwaterError(error, 'MUST_REFETCH')) {
+        return this.#options.listener.onEnd(error)
+      }
+      throw error
     }
     const known = this.#header
     this.#header = header
     if (!before || !known) this.#last = { epoch: header.epoch, sequence: header.sequence }
-    else if (isOther(before, known, header)) this.#rewind(header)
+    else if (isOtherHistory(before, known, header)) this.#rewind(header)
     else if (header.sequence > this.#last!.sequence) this.#behind = true
     if (doubts === this.#doubts) this.#unsure = false
     this.#proceed()
@@ -194,13 +187,7 @@ export class PartitionTail {
   }
 }
 
-/** Whether what was given is of another history than the header tells of. */
-function isOther(given: Stamp, known: Header, header: Header): boolean {
-  if (survivedUpTo(header, given) < given.sequence) return true
-  return known.epochs.get(given.epoch)?.branch !== header.epochs.get(given.epoch)?.branch
-}
-
-function strayEpoch({ id, partition }: Batch): HeadwaterError {
+export function strayEpoch({ id, partition }: Batch): HeadwaterError {
   return new HeadwaterError(
     'LOG_DAMAGED',
     `Entry ${id} of partition ${partition} is of an epoch that its header does not know.`,

@@ -8,6 +8,8 @@ import type { Hasher } from '../change/content-hash.ts'
 import { formatPosition, type Position } from '../change/position.ts'
 import type { AnyCollection, CollectionOf } from '../collection/collection.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
+import { openFeed, type Feed, type FeedOptions } from '../feed/feed.ts'
+import { LiveHub } from '../feed/live-hub.ts'
 import { checkGroupName } from '../group/group-name.ts'
 import { groupNames, groupStatus, type PartitionStatus } from '../group/group-status.ts'
 import { AppliedWatch, type AppliedAnswer, type WhenAppliedOptions } from '../group/when-applied.ts'
@@ -56,6 +58,7 @@ export class Log implements AsyncDisposable {
   readonly #state: StateReader
   readonly #appender: Appender
   readonly #applied: AppliedWatch
+  readonly #hub: LiveHub
   #closed: Promise<void> | undefined
 
   constructor(parts: LogParts) {
@@ -83,6 +86,7 @@ export class Log implements AsyncDisposable {
       collections,
       deadlineMs,
     })
+    this.#hub = new LiveHub(parts)
   }
 
   get partitions(): number {
@@ -157,6 +161,19 @@ export class Log implements AsyncDisposable {
     return await this.#applied.wait(position, options)
   }
 
+  /**
+   * Changes of a collection as they are appended, each once and in order per key, also across lost connections. However many
+   * feeds a program opens, they share one connection.
+   *
+   * @throws HeadwaterError STATE_REQUIRED for a snapshot of a collection without values, POSITION_INVALID; the loop
+   * rejects with MUST_REFETCH where it cannot go on from its position
+   */
+  feed<T>(collection: CollectionOf<T>, options: FeedOptions<T> = {}): Feed<T> {
+    if (this.#closed) throw this.#closedError('feed')
+    this.#checkCollection(collection)
+    return openFeed(this.#parts, this.#hub, collection, options)
+  }
+
   /** How far every registered group is, partition by partition. */
   async groups(): Promise<PartitionStatus[]> {
     if (this.#closed) throw this.#closedError('groups')
@@ -185,6 +202,7 @@ export class Log implements AsyncDisposable {
   async #close(): Promise<void> {
     await this.#appender.idle()
     this.#applied.close()
+    this.#hub.close()
     this.#appender.close()
     this.#parts.connection.close()
   }
