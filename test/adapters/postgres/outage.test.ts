@@ -63,6 +63,24 @@ async function filled(pool: Pool) {
   return { ...made, hasty, next, applied, unavailable, lockRow, lockTable, keys }
 }
 
+/** A database of its own with a copy of an earlier state, which takes its place in `restore`. */
+async function backedUp() {
+  for (const name of ['shop', 'backup']) await observer.query(`DROP DATABASE IF EXISTS ${name}`)
+  await observer.query('CREATE DATABASE shop')
+  const made = await filled(connect({ database: 'shop' }))
+  await made.partition.advance({ epoch: 1, sequence: 2, branch: 'a' })
+  const everybodyOut = () =>
+    observer.query(`SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'shop'`)
+  await everybodyOut()
+  await observer.query('CREATE DATABASE backup TEMPLATE shop')
+  const restore = async () => {
+    await everybodyOut()
+    await observer.query('DROP DATABASE shop')
+    await observer.query('ALTER DATABASE backup RENAME TO shop')
+  }
+  return { ...made, restore }
+}
+
 describe('a server that fails', () => {
   it('leaves nothing of a batch whose backend was killed in the middle, and takes it afterwards', async () => {
     const { partition, next, lockRow, keys, applied, unavailable, open } = await filled(connect())
@@ -99,6 +117,33 @@ describe('a server that fails', () => {
     )
     await eventually(() => expect(pool.totalCount).toBe(0))
     expect(words(await apply(partition, next))).toEqual(applied)
+  })
+})
+
+describe('a server that has lost what it had confirmed', () => {
+  const position = { epoch: 1, sequence: 5, branch: 'a' }
+
+  it('refuses to go on, and is opened again at the position that survived', async () => {
+    const { partition, next, applied, restore, open, log, look } = await backedUp()
+    expect(words(await apply(partition, next, { position }))).toEqual(applied)
+    await restore()
+    const later = [log.put(aBook('essays'))]
+    await expect(apply(partition, later)).rejects.toMatchObject({ code: 'SINK_FENCED' })
+    await expect(partition.advance({ ...position, sequence: 6 })).rejects.toMatchObject({
+      code: 'SINK_FENCED',
+    })
+    const again = await open()
+    expect(again.position).toEqual({ epoch: 1, sequence: 2, branch: 'a' })
+    expect(words(await apply(again, [...next, ...later]))).toEqual([...applied, 'applied'])
+    expect((await look('atlas'))?.value).toEqual(next[0]?.value)
+  })
+
+  it('goes on where nothing was lost but a position, which only says less', async () => {
+    const { partition, next, applied, restore, open } = await backedUp()
+    await partition.advance(position)
+    await restore()
+    expect(words(await apply(partition, next, { position }))).toEqual(applied)
+    expect((await open()).position).toEqual(position)
   })
 })
 

@@ -73,6 +73,17 @@ describe('a row that the table itself refuses', () => {
     expect(error?.cause).toMatchObject({ code: state })
   })
 
+  it('is not repeated at length where the reason repeats it', async () => {
+    const { alter, log, partition } = await bookTable()
+    await alter(
+      `CREATE FUNCTION "${schema}".complain() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''%'', NEW.title; END';
+       CREATE TRIGGER complain BEFORE INSERT ON TABLE_NAME FOR EACH ROW EXECUTE FUNCTION "${schema}".complain()`,
+    )
+    const [outcome] = await apply(partition, [log.put(aBook('atlas', { title: 'long '.repeat(10_000) }))])
+    expect(outcome).toMatchObject({ kind: 'reject', error: { code: 'SINK_REJECTED' } })
+    expect(outcome && 'error' in outcome && outcome.error.message.length).toBeLessThan(500)
+  })
+
   it('is taken once the reason is gone', async () => {
     const { alter, log, partition, look } = await bookTable()
     await alter('ALTER TABLE TABLE_NAME ADD CONSTRAINT lucky CHECK (pages <> 13)')

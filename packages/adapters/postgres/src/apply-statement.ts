@@ -14,9 +14,11 @@ export interface WrittenChange {
 export type ApplyAnswer =
   /** Nothing was written: the partition was opened by somebody else since. */
   | { readonly kind: 'fenced' }
+  /** Nothing was written: Postgres has lost what it had confirmed. */
+  | { readonly kind: 'rolled back' }
   /** Nothing was written: while it waited for its turn somebody else wrote, and it could not see what. Ask again. */
   | { readonly kind: 'overtaken' }
-  | { readonly kind: 'done'; readonly stale: ReadonlySet<string> }
+  | { readonly kind: 'done'; readonly stale: ReadonlySet<string>; readonly turn: number }
 
 /**
  * Applies a batch and moves the position in one statement: one round trip, and atomic without a transaction around it.
@@ -27,6 +29,8 @@ export interface ApplyStatement {
     partition: OpenPartitionOptions,
     writes: readonly WrittenChange[],
     position: SinkPosition,
+    /** The turn that was confirmed last. */
+    turn: number,
   ): Promise<ApplyAnswer>
 }
 
@@ -35,12 +39,13 @@ export function applyStatement(target: Target): ApplyStatement {
   // pg prepares a name once a connection, and refuses another text under it.
   const name = `headwater_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`
   return {
-    async run(client, partition, writes, position) {
-      const values = applyValues(target, partition, writes, position)
+    async run(client, partition, writes, position, turn) {
+      const values = applyValues(target, partition, writes, position, turn)
       const [answer] = await query(client, text, values, name)
-      if (answer?.['verdict'] === 'fenced') return { kind: 'fenced' }
-      if (answer?.['verdict'] === 'overtaken') return { kind: 'overtaken' }
-      return { kind: 'done', stale: new Set(JSON.parse(answer?.['stale'] ?? '[]') as string[]) }
+      const kind = answer?.['verdict'] as ApplyAnswer['kind']
+      if (kind !== 'done') return { kind }
+      const stale = JSON.parse(answer?.['stale'] ?? '[]') as string[]
+      return { kind, stale: new Set(stale), turn: Number(answer?.['turn']) }
     },
   }
 }
@@ -67,16 +72,17 @@ function applySql({ sql, keyColumn, columns, own }: Target): string {
   // that it would never keep a plan, and planning takes longer than the deletes.
   const deletes =
     'unnest((SELECT $15::text[]), (SELECT $16::bigint[]), (SELECT $17::bigint[])) AS i (key, epoch, sequence)'
-  const cellArrays = columns.map(({ type }, index) => `$${19 + index}::${carrier(type)}[]`)
+  const cellArrays = columns.map(({ type }, index) => `$${20 + index}::${carrier(type)}[]`)
   return `
 WITH held AS MATERIALIZED (
   SELECT * FROM ${sql.partitions} WHERE target = $1 AND partition = $2 ORDER BY "group" FOR UPDATE
 ), mine AS (
-  SELECT epoch IS NULL OR (epoch, sequence) < ($7::bigint, $8::bigint) AS moves FROM held
+  SELECT turn, epoch IS NULL OR (epoch, sequence) < ($7::bigint, $8::bigint) AS moves FROM held
   WHERE "group" = $3 AND fence_epoch = $4 AND fence_token = $5 AND fence_owner = $6
 ), judged AS MATERIALIZED (
   SELECT CASE
     WHEN NOT EXISTS (SELECT FROM mine) THEN 'fenced'
+    WHEN (SELECT turn FROM mine) < $19 THEN 'rolled back'
     WHEN (SELECT sum(turn) FROM held)
       <> (SELECT sum(turn) FROM ${sql.partitions} WHERE target = $1 AND partition = $2) THEN 'overtaken'
     ELSE 'done' END AS verdict
@@ -117,7 +123,7 @@ WITH held AS MATERIALIZED (
   WHERE (d.epoch, d.sequence) < (excluded.epoch, excluded.sequence)
   RETURNING d.key
 )
-SELECT verdict, CASE WHEN (SELECT count(*) FROM put) + (SELECT count(*) FROM buried) < $18 THEN (
+SELECT verdict, (SELECT turn + 1 FROM mine) AS turn, CASE WHEN (SELECT count(*) FROM put) + (SELECT count(*) FROM buried) < $18 THEN (
     SELECT json_agg(i.key) FROM unnest($10::text[] || $15::text[]) AS i (key)
     WHERE i.key NOT IN (SELECT key FROM put UNION ALL SELECT key FROM buried)
   ) END AS stale
@@ -134,6 +140,7 @@ function applyValues(
   { partition, group, fence }: OpenPartitionOptions,
   writes: readonly WrittenChange[],
   position: SinkPosition,
+  turn: number,
 ): unknown[] {
   // In the order of the index, which is cheaper, and cannot deadlock with others who keep to it.
   const sorted = [...writes].sort((a, b) => (a.change.key < b.change.key ? -1 : 1))
@@ -159,6 +166,7 @@ function applyValues(
     plainArray(puts.map(({ change }) => change.bucket)),
     ...stamps(deletes),
     writes.length,
+    turn,
     ...columns.map(({ type }, index) =>
       cellArray(
         type,

@@ -2,6 +2,12 @@ import { HeadwaterError, type Fence, type OpenPartitionOptions, type SinkPositio
 import { inTransaction, query, type PostgresClient, type PostgresRow } from './postgres-client.ts'
 import { lock, type Target } from './postgres-schema.ts'
 
+export interface OpenedPartition {
+  readonly position: SinkPosition | undefined
+  /** How many batches the partition has had. */
+  readonly turn: number
+}
+
 /**
  * Writes the fence, then reads the position. An apply of the last owner that is under way ends before, and none of
  * its later ones finds its fence.
@@ -13,7 +19,7 @@ export async function openPartition(
   target: Target,
   sinkName: string,
   options: OpenPartitionOptions,
-): Promise<SinkPosition | undefined> {
+): Promise<OpenedPartition> {
   const { lineage, group, partition, fence } = options
   const place = [target.table, partition, group]
   return inTransaction(client, async () => {
@@ -34,12 +40,12 @@ export async function openPartition(
     if (held && !mayFollow(fenceOf(held), fence)) throw fenced(sinkName, partition, fenceOf(held))
     const ours = [...place, lineage, fence.epoch, fence.token, fence.owner]
     await query(client, held ? replaceFence(target) : addGroup(target), ours)
-    return held && positionOf(held)
+    return { position: held && positionOf(held), turn: Number(held?.['turn'] ?? 0) }
   })
 }
 
 /**
- * Stores a position, unless a greater one is stored.
+ * Stores a position, unless a greater one is stored. `turn` is the one that was confirmed last.
  *
  * @throws HeadwaterError SINK_FENCED
  */
@@ -49,22 +55,25 @@ export async function advancePartition(
   sinkName: string,
   { group, partition, fence }: OpenPartitionOptions,
   { epoch, sequence, branch }: SinkPosition,
+  turn: number,
 ): Promise<void> {
   const rows = await query(
     client,
     `WITH mine AS (
-        SELECT epoch IS NULL OR (epoch, sequence) < ($7, $8) AS moves FROM ${target.sql.partitions}
+        SELECT turn >= $10 AS kept, epoch IS NULL OR (epoch, sequence) < ($7, $8) AS moves
+        FROM ${target.sql.partitions}
         WHERE target = $1 AND partition = $2 AND "group" = $3
           AND fence_epoch = $4 AND fence_token = $5 AND fence_owner = $6
         FOR UPDATE
       ), moved AS (
         UPDATE ${target.sql.partitions} SET epoch = $7, sequence = $8, branch = $9
-        FROM mine WHERE moves AND target = $1 AND partition = $2 AND "group" = $3
+        FROM mine WHERE kept AND moves AND target = $1 AND partition = $2 AND "group" = $3
       )
-      SELECT FROM mine`,
-    [target.table, partition, group, fence.epoch, fence.token, fence.owner, epoch, sequence, branch],
+      SELECT kept FROM mine`,
+    [target.table, partition, group, fence.epoch, fence.token, fence.owner, epoch, sequence, branch, turn],
   )
-  if (rows.length === 0) throw fenced(sinkName, partition)
+  if (!rows[0]) throw fenced(sinkName, partition)
+  if (rows[0]['kept'] !== 't') throw rolledBack(sinkName, partition)
 }
 
 /** @param held who owns it now, where that is known */
@@ -73,6 +82,14 @@ export function fenced(sinkName: string, partition: number, held?: Fence): Headw
   return new HeadwaterError(
     'SINK_FENCED',
     `Partition ${partition} of the ${sinkName} was opened by ${owner}: leave it to that worker.`,
+  )
+}
+
+/** After a failover to a copy that was behind, or a restore: whoever goes on must begin where the copy ends. */
+export function rolledBack(sinkName: string, partition: number): HeadwaterError {
+  return new HeadwaterError(
+    'SINK_FENCED',
+    `The ${sinkName} has lost batches of partition ${partition} that it had confirmed: open it again, at the position that survived.`,
   )
 }
 

@@ -10,7 +10,7 @@ import {
   type SinkPosition,
 } from '@headwater/core'
 import type { ApplyAnswer, ApplyStatement, WrittenChange } from './apply-statement.ts'
-import { advancePartition, fenced } from './open-partition.ts'
+import { advancePartition, fenced, rolledBack, type OpenedPartition } from './open-partition.ts'
 import type { PostgresClient } from './postgres-client.ts'
 import { isAboutRows, postgresError } from './postgres-error.ts'
 import { checkTarget, type Target } from './postgres-schema.ts'
@@ -23,19 +23,22 @@ export interface PostgresPartitionOptions {
   readonly statement: ApplyStatement
   /** Runs something on a connection, with the limits and the errors of the sink. */
   readonly call: <R>(work: (client: PostgresClient) => Promise<R>, signal?: AbortSignal) => Promise<R>
-  /** What it was opened with, and the position that stood there. */
-  readonly opened: OpenPartitionOptions
-  readonly position: SinkPosition | undefined
+  /** What it was opened with, and what stood there. */
+  readonly place: OpenPartitionOptions
+  readonly opened: OpenedPartition
 }
 
-/** One opened partition: the fence stands in the database, so there is nothing to hold between two calls. */
+/** One opened partition. Its fence stands in the database, so no connection is held between two calls. */
 export class PostgresPartition implements SinkPartition {
   readonly position: SinkPosition | undefined
   readonly #options: PostgresPartitionOptions
+  /** The one that was confirmed last. When Postgres has an older one, it has lost batches that the worker counts on. */
+  #turn: number
 
   constructor(options: PostgresPartitionOptions) {
-    this.position = options.position
+    this.position = options.opened.position
     this.#options = options
+    this.#turn = options.opened.turn
   }
 
   async apply(
@@ -43,20 +46,22 @@ export class PostgresPartition implements SinkPartition {
     position: SinkPosition,
     { signal }: { signal: AbortSignal },
   ): Promise<readonly Outcome[]> {
-    const { sinkName, opened, call } = this.#options
+    const { sinkName, place, call } = this.#options
     const { writes, misfits } = this.#write(changes)
     let answer: ApplyAnswer
     do {
       answer = await call((client) => this.#applyOnce(client, writes, position), signal)
     } while (answer.kind === 'overtaken')
-    if (answer.kind === 'fenced') throw fenced(sinkName, opened.partition)
+    if (answer.kind === 'fenced') throw fenced(sinkName, place.partition)
+    if (answer.kind === 'rolled back') throw rolledBack(sinkName, place.partition)
+    this.#turn = answer.turn
     const staleKeys = answer.stale
     return changes.map((change) => misfits.get(change) ?? (staleKeys.has(change.key) ? stale : applied))
   }
 
   async advance(position: SinkPosition): Promise<void> {
-    const { sinkName, target, opened, call } = this.#options
-    await call((client) => advancePartition(client, target, sinkName, opened, position))
+    const { sinkName, target, place, call } = this.#options
+    await call((client) => advancePartition(client, target, sinkName, place, position, this.#turn))
   }
 
   async close(): Promise<void> {}
@@ -81,9 +86,9 @@ export class PostgresPartition implements SinkPartition {
     writes: readonly WrittenChange[],
     position: SinkPosition,
   ): Promise<ApplyAnswer> {
-    const { sinkName, target, statement, opened } = this.#options
+    const { sinkName, target, statement, place } = this.#options
     try {
-      return await statement.run(client, opened, writes, position)
+      return await statement.run(client, place, writes, position, this.#turn)
     } catch (error) {
       if (!isAboutRows(error)) throw error
       // The row may be in order, and the table changed under us: then all of them would be rejected, one by one.

@@ -89,7 +89,10 @@ function mainTable({ table, keyColumn, columns }: TargetOptions, own: OwnColumns
   }
 }
 
-/** Fence and position of each group's partitions. `turn` counts the batches; the apply statement says what for. */
+/**
+ * Fence and position of each group's partitions. `turn` counts the batches, by which a batch sees that it was overtaken
+ * (see the apply statement), and a worker that the server has lost some.
+ */
 function partitionsTable(name: string): Table {
   return {
     name,

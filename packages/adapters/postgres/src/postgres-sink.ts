@@ -73,9 +73,9 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): Sink<T> {
       batch: { changes: 500, bytes: 4 * 1_048_576 },
     },
     prepare: () => call((client) => prepareTarget(client, target, create)),
-    async open(opened) {
-      const position = await call((client) => openPartition(client, target, name, opened), opened.signal)
-      return new PostgresPartition({ sinkName: name, target, layout, statement, call, opened, position })
+    async open(place) {
+      const opened = await call((client) => openPartition(client, target, name, place), place.signal)
+      return new PostgresPartition({ sinkName: name, target, layout, statement, call, place, opened })
     },
     list: ({ signal } = {}) => listRows(target, (work) => call(work, signal)),
     read: (keys) => call((client) => readRows(client, target, layout, keys)),
