@@ -33,6 +33,8 @@ export class StateHeads {
   async read(collection: AnyCollection, keys: readonly string[]): Promise<(StateHead | undefined)[]> {
     const buckets = new Map<string, number[]>()
     for (const [index, key] of keys.entries()) {
+      // A stranger's row may have no key; in a bucket the empty field stands for nobody.
+      if (key === '') continue
       const { partition, bucket } = locate(this.#router, collection, key)
       const hash = this.#keys.partitions[partition]!.state(collection.name, bucket)
       const indexes = buckets.get(hash)

@@ -24,16 +24,25 @@ export interface Held {
  * Judges one key. To be right while writes go on, the three must have been read in this order: the checkpoint, the sink's
  * row, the log's row. Then a row that is older than what the log has at or below the checkpoint is old beyond doubt.
  */
-export function judge(checkpoint: Stamp, sink: Held | undefined, log: Held | undefined): Verdict {
+export function judge(
+  checkpoint: Stamp,
+  sink: Held | undefined,
+  log: Held | undefined,
+): Exclude<Verdict, 'parked'> {
   if (!log) return sink && !sink.deleted ? 'foreign' : 'equal'
   if (!sink) {
     if (log.deleted) return 'equal'
     return compareStamps(log.stamp, checkpoint) > 0 ? 'behind' : 'missing'
   }
   const order = compareStamps(log.stamp, sink.stamp)
-  if (order === 0) return log.hash === sink.hash && log.deleted === sink.deleted ? 'equal' : 'corrupt'
+  if (order === 0) return isSameState(sink, log) ? 'equal' : 'corrupt'
   if (order < 0) return 'foreign'
   // A sink forgets tombstones of its own accord; what both call deleted is equal whatever the stamps.
   if (log.deleted && sink.deleted) return 'equal'
   return compareStamps(log.stamp, checkpoint) > 0 ? 'behind' : 'stale'
+}
+
+/** Whether two sides that hold the same stamp hold the same under it. */
+export function isSameState(a: Held, b: Held): boolean {
+  return a.hash === b.hash && a.deleted === b.deleted
 }

@@ -1,20 +1,21 @@
-import type { Stamp } from '../change/stamp.ts'
-import type { AnyCollection } from '../collection/collection.ts'
+import { compareStamps, type Stamp } from '../change/stamp.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
-import { parseCheckpoint } from '../group/checkpoint.ts'
 import { groupNames } from '../group/group-status.ts'
-import { locate } from '../append/prepare.ts'
 import { logParts, type Log, type LogParts } from '../namespace/log.ts'
-import { parkedField } from '../parking/parked-key.ts'
-import { pause, persist } from '../redis/persist.ts'
+import { pause } from '../redis/persist.ts'
 import type { AnySink, SinkRow } from '../sink/sink.ts'
-import { StateHeads } from '../state/state-heads.ts'
 import { groupOfSink } from '../worker/sink-groups.ts'
+import { KeyJudge, type JudgedKey } from './key-judge.ts'
 import { judge, type Verdict } from './verdict.ts'
 
 export interface VerifyOptions {
   /** The group that feeds the sink. Default: the one under which a worker of this process runs it, or the only one there is. */
   readonly group?: string
+  /**
+   * Whether hashes are computed from the values that the sink has stored, which finds edits behind its back and reads
+   * every value. Default false: the sink's own bookkeeping is compared.
+   */
+  readonly deep?: boolean
   /** How long to wait for the sink to reach what the log had when this began, in ms. Default 10,000. */
   readonly timeoutMs?: number
   /** Differences listed at most; all are counted. Default 1,000. */
@@ -33,9 +34,11 @@ export interface Difference {
 }
 
 export interface VerifyReport {
+  /** `undecided`: nothing differs, but some keys were still behind when the time was over. */
+  readonly result: 'equal' | 'different' | 'undecided'
   /** Whether every key that was compared is equal, and none is behind. */
   readonly equal: boolean
-  /** Live keys that were compared. */
+  /** Keys that were compared and live on at least one side. */
   readonly checked: number
   /** Differences by verdict. */
   readonly counts: Readonly<Record<Difference['verdict'], number>>
@@ -55,39 +58,44 @@ const betweenLooksMs = 50
  */
 export async function verify(log: Log, sink: AnySink, options: VerifyOptions = {}): Promise<VerifyReport> {
   const parts = logParts(log)
+  checkComparable(parts, sink)
+  const group = options.group ?? (await groupFeeding(parts, sink))
+  return await new Verification(parts, sink, group, options).run()
+}
+
+/** @throws HeadwaterError SINK_CONTRACT, COLLECTION_UNKNOWN */
+export function checkComparable(parts: LogParts, sink: AnySink): void {
   if (!sink.list || !sink.read) {
     throw new HeadwaterError(
       'SINK_CONTRACT',
       `The ${sink.name} cannot be verified: it declares neither list nor read.`,
     )
   }
-  const known = parts.collections.get(sink.collection.name)
-  if (known !== sink.collection) {
+  if (parts.collections.get(sink.collection.name) !== sink.collection) {
     throw new HeadwaterError(
       'COLLECTION_UNKNOWN',
       `The sink holds ${sink.collection.name}, which was not given to connect().`,
     )
   }
-  const group = options.group ?? groupOfSink(sink) ?? (await onlyGroup(parts))
-  return await new Verification(parts, sink, group, options).run()
 }
 
-async function onlyGroup(parts: LogParts): Promise<string> {
+/** @throws HeadwaterError GROUP_UNKNOWN */
+export async function groupFeeding(parts: LogParts, sink: AnySink): Promise<string> {
+  const running = groupOfSink(sink)
+  if (running !== undefined) return running
   const names = await groupNames(parts.connection, parts.keys, parts.deadlineMs)
   if (names.length === 1) return names[0]!
   throw new HeadwaterError(
     'GROUP_UNKNOWN',
-    `Which group feeds the sink? Name it in the options of verify; there are: ${names.join(', ') || 'none'}.`,
+    `Which group feeds the sink? Name it in the option \`group\`; there are: ${names.join(', ') || 'none'}.`,
   )
 }
 
 class Verification {
   readonly #parts: LogParts
   readonly #sink: AnySink
-  readonly #group: string
   readonly #options: VerifyOptions
-  readonly #heads: StateHeads
-  readonly #router
+  readonly #judge: KeyJudge
   readonly #counts = { behind: 0, stale: 0, missing: 0, corrupt: 0, foreign: 0 }
   readonly #differences: Difference[] = []
   /** Keys whose first look differed: late, or different. */
@@ -98,23 +106,21 @@ class Verification {
   constructor(parts: LogParts, sink: AnySink, group: string, options: VerifyOptions) {
     this.#parts = parts
     this.#sink = sink
-    this.#group = group
     this.#options = options
-    this.#router = {
-      hasher: parts.hasher,
-      partitions: parts.metadata.partitions,
-      buckets: parts.metadata.buckets,
-    }
-    this.#heads = new StateHeads(parts.connection, parts.keys, this.#router, parts.deadlineMs)
+    this.#judge = new KeyJudge(parts, sink, group, options.deep ?? false)
   }
 
   async run(): Promise<VerifyReport> {
+    await this.#judge.checkpoints()
     await this.#compareRows()
     await this.#compareState()
     await this.#judgeSuspects()
     const { behind, stale, missing, corrupt, foreign } = this.#counts
+    const different = stale + missing + corrupt + foreign > 0
+    const result = different ? 'different' : behind > 0 ? 'undecided' : 'equal'
     return {
-      equal: behind + stale + missing + corrupt + foreign === 0,
+      result,
+      equal: result === 'equal',
       checked: this.#checked,
       counts: this.#counts,
       differences: this.#differences,
@@ -127,14 +133,9 @@ class Verification {
     const { signal, onProgress } = this.#options
     let rows: SinkRow[] = []
     const compare = async (): Promise<void> => {
-      const heads = await this.#heads.read(
-        this.#collection,
-        rows.map(({ key }) => key),
-      )
-      for (const [index, row] of rows.entries()) {
-        // Without a checkpoint everything newer in the log may be late, so this only sorts out what is equal.
-        if (judge({ epoch: 0, sequence: 0 }, row, heads[index]) !== 'equal') this.#suspects.add(row.key)
-        else if (!row.deleted) this.#checked++
+      for (const [key, isEqual, isLive] of await this.#sortOut(rows)) {
+        if (!isEqual) this.#suspects.add(key)
+        else if (isLive) this.#checked++
       }
       rows = []
       onProgress?.(this.#checked)
@@ -146,12 +147,28 @@ class Verification {
     if (rows.length > 0) await compare()
   }
 
+  /** Which rows are equal beyond doubt. */
+  async #sortOut(
+    rows: readonly SinkRow[],
+  ): Promise<(readonly [key: string, isEqual: boolean, isLive: boolean])[]> {
+    const keys = rows.map(({ key }) => key)
+    const values = this.#options.deep ? await this.#sink.read!(keys) : undefined
+    const heads = await this.#judge.heads.read(this.#sink.collection, keys)
+    return rows.map(({ key }, index) => {
+      const value = values?.[index]
+      const row = values ? value : rows[index]
+      // Without a checkpoint everything newer in the log may be late, so this only sorts out what is equal.
+      const isEqual = judge({ epoch: 0, sequence: 0 }, row, heads[index]) === 'equal'
+      return [key, isEqual && !(value && this.#judge.isTampered(value)), row?.deleted === false]
+    })
+  }
+
   /** From the log's side: what the sink does not have at all. */
   async #compareState(): Promise<void> {
     const { partitions, buckets } = this.#parts.metadata
     for (let partition = 0; partition < partitions; partition++) {
       for (let bucket = 0; bucket < buckets; bucket++) {
-        for await (const page of this.#heads.list(this.#collection, partition, bucket)) {
+        for await (const page of this.#judge.heads.list(this.#sink.collection, partition, bucket)) {
           this.#options.signal?.throwIfAborted()
           const live = [...page].flatMap(([key, { deleted }]) => (deleted ? [] : [key]))
           for (let from = 0; from < live.length; from += rowsAtOnce) {
@@ -164,83 +181,50 @@ class Verification {
     }
   }
 
+  /** Looks at suspects until each is equal, or differs for good, or the time is over. */
   async #judgeSuspects(): Promise<void> {
     const { timeoutMs = 10_000, signal } = this.#options
     const endsAt = performance.now() + timeoutMs
-    for (;;) {
-      const late = await this.#judge([...this.#suspects], performance.now() >= endsAt)
-      if (late.length === 0) return
-      this.#suspects.clear()
-      for (const key of late) this.#suspects.add(key)
-      await pause(betweenLooksMs, signal)
-    }
-  }
-
-  /** Judges keys for good; gives back those that may only be late, unless this is the last look. */
-  async #judge(keys: readonly string[], last: boolean): Promise<string[]> {
-    const late: string[] = []
-    for (let from = 0; from < keys.length; from += rowsAtOnce) {
-      const some = keys.slice(from, from + rowsAtOnce)
-      // In this order: see `judge`.
-      const checkpoints = await this.#checkpoints()
-      const parked = await this.#parkedAmong(some)
-      const rows = await this.#sink.read!(some)
-      const heads = await this.#heads.read(this.#collection, some)
-      for (const [index, key] of some.entries()) {
-        if (parked.has(key)) {
-          this.#parked++
-          continue
+    /** Late keys with what the log had of them at the first look. */
+    let late = new Map<string, Stamp | undefined>([...this.#suspects].map((key) => [key, undefined]))
+    while (late.size > 0) {
+      const last = performance.now() >= endsAt
+      const stillLate = new Map<string, Stamp | undefined>()
+      const keys = [...late.keys()]
+      for (let from = 0; from < keys.length; from += rowsAtOnce) {
+        signal?.throwIfAborted()
+        for (const judged of await this.#judge.judge(keys.slice(from, from + rowsAtOnce))) {
+          const due = late.get(judged.key)
+          const verdict = await this.#settle(judged, due)
+          if (verdict === 'behind' && !last) stillLate.set(judged.key, due ?? judged.log!.stamp)
+          else this.#note(judged, verdict)
         }
-        const { partition } = locate(this.#router, this.#collection, key)
-        const verdict = judge(checkpoints[partition]!, rows[index], heads[index])
-        if (verdict === 'behind' && !last) late.push(key)
-        else if (verdict === 'equal') this.#checked += heads[index] && !heads[index].deleted ? 1 : 0
-        else if (verdict !== 'parked')
-          this.#differs({ key, verdict, log: heads[index]?.stamp, sink: rows[index]?.stamp })
       }
+      late = stillLate
+      if (late.size > 0) await pause(betweenLooksMs, signal)
     }
-    return late
   }
 
-  #differs(difference: Difference): void {
+  /** A key that is written all the time is equal when it has reached what was due, and holds what was appended there. */
+  async #settle(judged: JudgedKey, due: Stamp | undefined): Promise<Verdict> {
+    const { verdict, sink } = judged
+    if (verdict !== 'behind' || !sink || !due || compareStamps(sink.stamp, due) < 0) return verdict
+    return (await this.#judge.judgeByOrigin({ ...judged, sink })) ?? verdict
+  }
+
+  #note({ key, log, sink }: JudgedKey, verdict: Verdict): void {
+    if (verdict === 'parked') {
+      this.#parked++
+      return
+    }
+    if (verdict === 'equal') {
+      if (log?.deleted === false) this.#checked++
+      return
+    }
     this.#checked++
-    this.#counts[difference.verdict]++
-    if (this.#differences.length < (this.#options.listed ?? 1_000)) this.#differences.push(difference)
-  }
-
-  async #checkpoints(): Promise<Stamp[]> {
-    const { connection, keys, deadlineMs } = this.#parts
-    const options = { doing: `reading the checkpoints of the group ${this.#group}`, deadlineMs }
-    const texts = await persist(connection, options, (client) =>
-      Promise.all(keys.partitions.map((of) => client.hget(of.group(this.#group), 'checkpoint'))),
-    )
-    if (texts.some((text) => text === null)) {
-      throw new HeadwaterError(
-        'GROUP_UNKNOWN',
-        `No group ${JSON.stringify(this.#group)} is registered at namespace ${JSON.stringify(this.#parts.namespace)}.`,
-      )
+    this.#counts[verdict]++
+    if (this.#differences.length < (this.#options.listed ?? 1_000)) {
+      this.#differences.push({ key, verdict, log: log?.stamp, sink: sink?.stamp })
     }
-    return texts.map(parseCheckpoint)
-  }
-
-  async #parkedAmong(keys: readonly string[]): Promise<Set<string>> {
-    const { connection, deadlineMs } = this.#parts
-    const options = { doing: 'reading the parked keys', deadlineMs }
-    const parked = new Set<string>()
-    await Promise.all(
-      keys.map(async (key) => {
-        const { partition } = locate(this.#router, this.#collection, key)
-        const hash = this.#parts.keys.partitions[partition]!.parkedKeys(this.#group)
-        const marker = await persist(connection, options, (client) =>
-          client.hexists(hash, parkedField(this.#collection.name, key)),
-        )
-        if (marker) parked.add(key)
-      }),
-    )
-    return parked
-  }
-
-  get #collection(): AnyCollection {
-    return this.#sink.collection
   }
 }

@@ -1,0 +1,131 @@
+import type { Stamp } from '../change/stamp.ts'
+import { locate, type Router } from '../append/prepare.ts'
+import type { AnyCollection } from '../collection/collection.ts'
+import { HeadwaterError } from '../errors/headwater-error.ts'
+import { parseCheckpoint } from '../group/checkpoint.ts'
+import { changeAt } from '../log/change-at.ts'
+import type { LogParts } from '../namespace/log.ts'
+import { parkedField } from '../parking/parked-key.ts'
+import { persist } from '../redis/persist.ts'
+import type { AnySink, SinkValue } from '../sink/sink.ts'
+import { StateHeads, type StateHead } from '../state/state-heads.ts'
+import { hasItsContent } from './content.ts'
+import { isSameState, judge, type Verdict } from './verdict.ts'
+
+/** One key as it was found, with the judgement over it. */
+export interface JudgedKey {
+  readonly key: string
+  readonly partition: number
+  readonly verdict: Verdict
+  /** What the sink holds; undefined where it does not know the key. */
+  readonly sink: SinkValue | undefined
+  /** What the log holds beside itself; undefined where it does not know the key. */
+  readonly log: StateHead | undefined
+}
+
+/** Judges keys of one sink, a page at a time. */
+export class KeyJudge {
+  readonly heads: StateHeads
+  readonly router: Router
+  readonly #parts: LogParts
+  readonly #sink: AnySink
+  readonly #group: string
+  readonly #deep: boolean
+
+  /** @param deep whether hashes are computed from the stored values, instead of taken from the sink's bookkeeping */
+  constructor(parts: LogParts, sink: AnySink, group: string, deep: boolean) {
+    const { hasher, metadata, connection, keys, deadlineMs } = parts
+    this.#parts = parts
+    this.#sink = sink
+    this.#group = group
+    this.#deep = deep
+    this.router = { hasher, partitions: metadata.partitions, buckets: metadata.buckets }
+    this.heads = new StateHeads(connection, keys, this.router, deadlineMs)
+  }
+
+  /** Judges keys as they are now. Everything is read in the order that `judge` needs. */
+  async judge(keys: readonly string[]): Promise<JudgedKey[]> {
+    const checkpoints = await this.checkpoints()
+    const parked = await this.#parkedAmong(keys)
+    const rows = await this.#sink.read!(keys)
+    const heads = await this.heads.read(this.#collection, keys)
+    return keys.map((key, index) => {
+      const { partition } = locate(this.router, this.#collection, key)
+      const [sink, log] = [rows[index], heads[index]]
+      const verdict = parked.has(key) ? 'parked' : this.#verdict(checkpoints[partition]!, sink, log)
+      return { key, partition, verdict, sink, log }
+    })
+  }
+
+  /** Whether a stored value is not what its own bookkeeping says; never, unless asked to look. */
+  isTampered(held: SinkValue): boolean {
+    return this.#deep && !hasItsContent(this.router.hasher, this.#collection, held)
+  }
+
+  /**
+   * Judges a row by the very change that it says it holds: for keys that change so often that the log is always ahead.
+   * Undefined where the log does not have that change any more.
+   */
+  async judgeByOrigin({
+    key,
+    partition,
+    sink,
+  }: JudgedKey & { sink: SinkValue }): Promise<'equal' | 'corrupt' | undefined> {
+    const origin = await changeAt(this.#parts, partition, sink.stamp)
+    if (!origin) return undefined
+    const isOrigin = origin.key === key && origin.collection === this.#collection.name
+    const held = { stamp: origin.stamp, hash: origin.hash, deleted: origin.kind === 'delete' }
+    return isOrigin && isSameState(sink, held) && !this.isTampered(sink) ? 'equal' : 'corrupt'
+  }
+
+  #verdict(checkpoint: Stamp, sink: SinkValue | undefined, log: StateHead | undefined): Verdict {
+    const verdict = judge(checkpoint, sink, log)
+    return verdict === 'equal' && sink && this.isTampered(sink) ? 'corrupt' : verdict
+  }
+
+  /**
+   * How far the group is in each partition.
+   *
+   * @throws HeadwaterError GROUP_UNKNOWN
+   */
+  async checkpoints(): Promise<Stamp[]> {
+    const { connection, keys, deadlineMs, namespace } = this.#parts
+    const options = { doing: `reading the checkpoints of the group ${this.#group}`, deadlineMs }
+    const texts = await persist(connection, options, (client) =>
+      Promise.all(keys.partitions.map((of) => client.hget(of.group(this.#group), 'checkpoint'))),
+    )
+    if (texts.some((text) => text === null)) {
+      throw new HeadwaterError(
+        'GROUP_UNKNOWN',
+        `No group ${JSON.stringify(this.#group)} is registered at namespace ${JSON.stringify(namespace)}.`,
+      )
+    }
+    return texts.map(parseCheckpoint)
+  }
+
+  async #parkedAmong(keys: readonly string[]): Promise<ReadonlySet<string>> {
+    const { connection, deadlineMs } = this.#parts
+    const options = { doing: 'reading the parked keys', deadlineMs }
+    const byPartition = new Map<number, string[]>()
+    for (const key of keys) {
+      const { partition } = locate(this.router, this.#collection, key)
+      const some = byPartition.get(partition)
+      if (some) some.push(key)
+      else byPartition.set(partition, [key])
+    }
+    const parked = new Set<string>()
+    await Promise.all(
+      Array.from(byPartition, async ([partition, some]) => {
+        const hash = this.#parts.keys.partitions[partition]!.parkedKeys(this.#group)
+        const fields = some.map((key) => parkedField(this.#collection.name, key))
+        const marks = await persist(connection, options, (client) => client.hmget(hash, ...fields))
+        for (const [index, mark] of marks.entries()) if (mark !== null) parked.add(some[index]!)
+      }),
+    )
+    return parked
+  }
+
+  get #collection(): AnyCollection {
+    return this.#sink.collection
+  }
+}

@@ -1,0 +1,170 @@
+import { randomUUID } from 'node:crypto'
+import { memorySink, type AnySink, type Collection, type SinkValue } from '@headwater/core'
+import { postgresSink } from '@headwater/postgres'
+import { redisSink } from '@headwater/redis'
+import { Redis, type RedisOptions } from 'ioredis'
+import { Pool, type PoolConfig } from 'pg'
+
+/**
+ * A copy of a collection that can be damaged behind the sink's back, as a restored backup, a script of an operator or a
+ * bug would: by the documented layout of its bookkeeping, and not through the adapter.
+ */
+export interface Copy {
+  readonly name: string
+  readonly sink: AnySink
+  /** Everything that is stored of a key, to be put back later. */
+  save(key: string): Promise<Saved>
+  /** Takes a key away with all that is known of it, as if it had never been applied. */
+  lose(key: string): Promise<void>
+  /** Changes the content hash in the bookkeeping of a key. */
+  corrupt(key: string): Promise<void>
+  /** Changes the stored value of a key, and nothing else. */
+  tamper(key: string): Promise<void>
+  /** Adds a key that the log knows nothing of; `like` is one of the copy's own. */
+  invent(key: string, like: string): Promise<void>
+  /** Everything that is stored of every key, as text, to compare with later. */
+  dump(): Promise<Map<string, string>>
+  close(): Promise<void>
+}
+
+export interface Saved {
+  putBack(): Promise<void>
+}
+
+/** Collections whose values have the member `count`, a whole number: that is what `tamper` changes. */
+type Countable = Collection<{ id: string; count: number; note?: string | undefined }>
+
+export function memoryCopy(collection: Countable): Copy {
+  const sink = memorySink({ collection })
+  const rows = (sink.target as unknown as { rows: Map<string, SinkValue> }).rows
+  const change = (key: string, members: Partial<SinkValue>) =>
+    void rows.set(key, { ...rows.get(key)!, ...members })
+  return {
+    name: 'memory',
+    sink,
+    async save(key) {
+      const row = rows.get(key)
+      return { putBack: async () => void (row ? rows.set(key, row) : rows.delete(key)) }
+    },
+    lose: async (key) => void rows.delete(key),
+    corrupt: async (key) => change(key, { hash: rows.get(key)!.hash ^ 4n }),
+    tamper: async (key) => change(key, { value: { ...(rows.get(key)!.value as object), count: -7 } }),
+    invent: async (key, like) => void rows.set(key, { ...rows.get(like)!, key }),
+    dump: async () =>
+      new Map([...rows].map(([key, row]) => [key, JSON.stringify({ ...row, hash: String(row.hash) })])),
+    close: async () => {},
+  }
+}
+
+export function redisCopy(collection: Countable, options: RedisOptions, prefix = ''): Copy {
+  const client = new Redis(options)
+  const name = `${prefix}${randomUUID()}`
+  const rows = `sink:${name}:rows`
+  const dataKey = (key: string): string => `${name}:${key}`
+  const sink = redisSink({ client, collection, key: `${name}:{key}`, prefix: `sink:${name}` })
+  const store = async (key: string, record: Buffer | null, value: string | null): Promise<void> => {
+    const both = client.multi()
+    if (record) both.hset(rows, dataKey(key), record)
+    else both.hdel(rows, dataKey(key))
+    if (value === null) both.del(dataKey(key))
+    else both.set(dataKey(key), value)
+    await both.exec()
+  }
+  const record = async (key: string): Promise<Buffer> => (await client.hgetBuffer(rows, dataKey(key)))!
+  return {
+    name: 'redis',
+    sink,
+    async save(key) {
+      const [saved, value] = await Promise.all([record(key), client.get(dataKey(key))])
+      return { putBack: () => store(key, saved, value) }
+    },
+    lose: (key) => store(key, null, null),
+    async corrupt(key) {
+      const forged = await record(key)
+      forged.writeUInt8(forged.readUInt8(17) ^ 4, 17)
+      await client.hset(rows, dataKey(key), forged)
+    },
+    async tamper(key) {
+      const value = JSON.parse((await client.get(dataKey(key)))!) as object
+      await client.set(dataKey(key), JSON.stringify({ ...value, count: -7 }))
+    },
+    async invent(key, like) {
+      const forged = Buffer.concat([(await record(like)).subarray(0, 23), Buffer.from(key)])
+      await store(key, forged, await client.get(dataKey(like)))
+    },
+    async dump() {
+      const records = (await client.callBuffer('HGETALL', rows)) as Buffer[]
+      const dumped = new Map<string, string>()
+      for (let at = 0; at < records.length; at += 2) {
+        const held = records[at]!.toString()
+        dumped.set(
+          held.slice(name.length + 1),
+          `${records[at + 1]!.toString('hex')} ${await client.get(held)}`,
+        )
+      }
+      return dumped
+    },
+    async close() {
+      const keys = [...(await client.keys(`${name}:*`)), ...(await client.keys(`sink:${name}*`))]
+      if (keys.length > 0) await client.unlink(keys)
+      client.disconnect()
+    },
+  }
+}
+
+export function postgresCopy(
+  collection: Countable,
+  { connection, schema }: { readonly connection: PoolConfig; readonly schema: string },
+): Copy {
+  const pool = new Pool({ ...connection, max: 4 })
+  const table = `copy_${randomUUID()}`
+  const [rows, tombstones] = [`"${schema}"."${table}"`, `"${schema}".hw_tombstones`]
+  const sink = postgresSink({ pool, collection, schema, table })
+  const lose = async (key: string): Promise<void> => {
+    await pool.query(`DELETE FROM ${rows} WHERE key = $1`, [key])
+    await pool.query(`DELETE FROM ${tombstones} WHERE target = $1 AND key = $2`, [table, key])
+  }
+  return {
+    name: 'postgres',
+    sink,
+    async save(key) {
+      const found = await pool.query<{ row: string }>(
+        `SELECT to_jsonb(t)::text AS row FROM ${rows} t WHERE key = $1`,
+        [key],
+      )
+      const row = found.rows[0]?.row
+      return {
+        async putBack() {
+          await lose(key)
+          if (row === undefined) return
+          await pool.query(
+            `INSERT INTO ${rows} SELECT * FROM jsonb_populate_record(NULL::${rows}, $1::jsonb)`,
+            [row],
+          )
+        },
+      }
+    },
+    lose,
+    corrupt: async (key) =>
+      void (await pool.query(`UPDATE ${rows} SET hw_hash = hw_hash # 4 WHERE key = $1`, [key])),
+    tamper: async (key) => void (await pool.query(`UPDATE ${rows} SET count = -7 WHERE key = $1`, [key])),
+    async invent(key, like) {
+      await pool.query(
+        `INSERT INTO ${rows} SELECT (jsonb_populate_record(t, jsonb_build_object('key', $1::text))).* FROM ${rows} t WHERE key = $2`,
+        [key, like],
+      )
+    },
+    async dump() {
+      const { rows: found } = await pool.query<{ key: string; row: string }>(
+        `SELECT key, to_jsonb(t)::text AS row FROM ${rows} t
+          UNION ALL SELECT key, to_jsonb(d)::text FROM ${tombstones} d WHERE target = $1`,
+        [table],
+      )
+      return new Map(found.map(({ key, row }) => [key, row]))
+    },
+    async close() {
+      await pool.query(`DROP TABLE IF EXISTS ${rows}`)
+      await pool.end()
+    },
+  }
+}

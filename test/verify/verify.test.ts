@@ -1,0 +1,308 @@
+import { EventEmitter, once } from 'node:events'
+import {
+  connect,
+  defineCollection,
+  memorySink,
+  reject,
+  verify,
+  HeadwaterError,
+  type Collection,
+  type Log,
+  type Sink,
+} from '@headwater/core'
+import { startPostgres, startRedis, type PostgresServer, type RedisServer } from '@headwater/local-servers'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { eventually } from '../support/eventually.ts'
+import { memoryCopy, postgresCopy, redisCopy, type Copy } from './copies.ts'
+import { caughtUp, follow, itemsCollection, openLog, Traffic, type Item } from './shop.ts'
+
+let redis: RedisServer
+let postgres: PostgresServer
+
+beforeAll(async () => {
+  ;[redis, postgres] = await Promise.all([startRedis(), startPostgres()])
+})
+
+afterAll(async () => {
+  await Promise.all([redis.stop(), postgres.stop()])
+})
+
+const technologies: Record<string, (items: Collection<Item>) => Copy> = {
+  memory: memoryCopy,
+  redis: (items) => redisCopy(items, redis.options, redis.namespacePrefix),
+  postgres: (items) => postgresCopy(items, postgres),
+}
+
+describe.each(Object.keys(technologies))('verify of a %s sink', (technology) => {
+  const withCopy = async (
+    test: (given: { log: Log; items: Collection<Item>; copy: Copy }) => Promise<void>,
+  ): Promise<void> => {
+    const items = itemsCollection()
+    const log = await openLog(redis, items)
+    const copy = technologies[technology]!(items)
+    try {
+      const worker = await follow(log, copy.sink)
+      try {
+        await test({ log, items, copy })
+      } finally {
+        await worker.stop()
+      }
+    } finally {
+      await copy.close()
+      await log.close()
+    }
+  }
+
+  it('finds a fault of every kind with its verdict, under live traffic, and nothing else', () =>
+    withCopy(async ({ log, items, copy }) => {
+      const ids = Array.from({ length: 300 }, (_, at) => `item-${at}`)
+      await Promise.all(ids.map((id) => log.append(items.put({ id, count: 1, note: 'ünï ✓' }))))
+      await caughtUp(log)
+      const old = await copy.save('item-10')
+      const deleted = await copy.save('item-20')
+      await log.append(items.put({ id: 'item-10', count: 2 }))
+      await log.append(items.delete('item-20'))
+      await log.append(items.delete('item-21'))
+      await caughtUp(log)
+      const traffic = new Traffic(log, items)
+      try {
+        await old.putBack()
+        await deleted.putBack()
+        await copy.lose('item-30')
+        await copy.corrupt('item-40')
+        await copy.invent('stranger', 'item-50')
+        await copy.tamper('item-60')
+
+        const shallow = await verify(log, copy.sink)
+        const expected = new Map([
+          ['item-10', 'stale'],
+          ['item-20', 'stale'],
+          ['item-30', 'missing'],
+          ['item-40', 'corrupt'],
+          ['stranger', 'foreign'],
+        ])
+        expect(verdictsOf(shallow)).toEqual(expected)
+        expect(shallow).toMatchObject({ result: 'different', equal: false })
+        expect(shallow.counts).toEqual({ behind: 0, stale: 2, missing: 1, corrupt: 1, foreign: 1 })
+
+        const deep = await verify(log, copy.sink, { deep: true })
+        expect(verdictsOf(deep)).toEqual(new Map([...expected, ['item-60', 'corrupt']]))
+        // Otherwise nothing was written while it looked.
+        const written = traffic.written
+        await eventually(() => expect(traffic.written).toBeGreaterThan(written))
+      } finally {
+        await traffic.stop()
+      }
+    }))
+
+  it('raises no false alarm while every key changes all the time', () =>
+    withCopy(async ({ log, items, copy }) => {
+      await log.append(items.put({ id: 'first', count: 1 }))
+      await caughtUp(log)
+      const traffic = new Traffic(log, items)
+      try {
+        for (let round = 0; round < 5; round++) {
+          const { result, differences } = await verify(log, copy.sink, { deep: round % 2 === 1 })
+          expect({ result, differences }).toEqual({ result: 'equal', differences: [] })
+        }
+      } finally {
+        await traffic.stop()
+      }
+      await caughtUp(log)
+      const { result, checked } = await verify(log, copy.sink, { deep: true })
+      expect({ result, isFull: checked > 10 }).toEqual({ result: 'equal', isFull: true })
+    }))
+
+  it('finds a tampered value while other keys change all the time', () =>
+    withCopy(async ({ log, items, copy }) => {
+      await log.append(items.put({ id: 'still', count: 1 }))
+      await caughtUp(log)
+      const traffic = new Traffic(log, items)
+      try {
+        await copy.tamper('still')
+        const { differences } = await verify(log, copy.sink, { deep: true })
+        expect(differences.map(({ key, verdict }) => [key, verdict])).toEqual([['still', 'corrupt']])
+      } finally {
+        await traffic.stop()
+      }
+    }))
+})
+
+describe('verify', () => {
+  it('calls what a stopped worker has not reached behind, and decides nothing', async () => {
+    const items = itemsCollection()
+    await using log = await openLog(redis, items)
+    const sink = memorySink({ collection: items })
+    const worker = await follow(log, sink)
+    await log.append(items.put({ id: 'a', count: 1 }))
+    await caughtUp(log)
+    await worker.stop()
+    await log.append(items.put({ id: 'a', count: 2 }))
+    await log.append(items.put({ id: 'b', count: 1 }))
+    const report = await verify(log, sink, { timeoutMs: 100 })
+    expect(report).toMatchObject({
+      result: 'undecided',
+      equal: false,
+      counts: { behind: 2, stale: 0, missing: 0 },
+    })
+  })
+
+  it('tells a difference also while other keys are behind', async () => {
+    const items = itemsCollection()
+    await using log = await openLog(redis, items)
+    const copy = memoryCopy(items)
+    const worker = await follow(log, copy.sink)
+    await log.append(items.put({ id: 'a', count: 1 }))
+    await caughtUp(log)
+    await worker.stop()
+    await copy.corrupt('a')
+    await log.append(items.put({ id: 'b', count: 1 }))
+    expect(await verify(log, copy.sink, { timeoutMs: 100 })).toMatchObject({
+      result: 'different',
+      counts: { behind: 1, corrupt: 1 },
+    })
+  })
+
+  it('waits for keys that are only late', async () => {
+    const items = itemsCollection()
+    await using log = await openLog(redis, items)
+    const gate = new EventEmitter()
+    const opened = once(gate, 'open')
+    const inner = memorySink({ collection: items })
+    const slow: Sink<Item> = {
+      ...inner,
+      async open(options) {
+        const partition = await inner.open(options)
+        return {
+          ...partition,
+          async apply(...call) {
+            await opened
+            return await partition.apply(...call)
+          },
+        }
+      },
+    }
+    await using _ = await follow(log, slow)
+    await log.append(items.put({ id: 'a', count: 1 }))
+    const verifying = verify(log, slow, { onProgress: () => {} })
+    await log.append(items.put({ id: 'b', count: 1 }))
+    gate.emit('open')
+    expect(await verifying).toMatchObject({ result: 'equal' })
+  })
+
+  it('does not compare parked keys, and counts them', async () => {
+    const items = itemsCollection()
+    await using log = await openLog(redis, items)
+    const inner = memorySink({ collection: items })
+    const picky: Sink<Item> = {
+      ...inner,
+      async open(options) {
+        const partition = await inner.open(options)
+        return {
+          ...partition,
+          async apply(changes, position, call) {
+            const fine = changes.filter(({ key }) => key !== 'poison')
+            const outcomes = fine.length > 0 ? [...(await partition.apply(fine, position, call))] : []
+            return changes.map(({ key }) =>
+              key === 'poison' ? reject(new HeadwaterError('SINK_REJECTED', 'Never.')) : outcomes.shift()!,
+            )
+          },
+        }
+      },
+    }
+    await using _ = await follow(log, picky)
+    await log.append(items.put({ id: 'poison', count: 1 }))
+    await log.append(items.put({ id: 'fine', count: 1 }))
+    await caughtUp(log)
+    expect(await verify(log, picky)).toMatchObject({ result: 'equal', checked: 1, parked: 1 })
+  })
+
+  it('counts every difference, and lists as many as asked for', async () => {
+    const items = itemsCollection()
+    await using log = await openLog(redis, items)
+    const copy = memoryCopy(items)
+    await using _ = await follow(log, copy.sink)
+    const ids = Array.from({ length: 30 }, (_, at) => `item-${at}`)
+    await Promise.all(ids.map((id) => log.append(items.put({ id, count: 1 }))))
+    await caughtUp(log)
+    await Promise.all(ids.map((id) => copy.corrupt(id)))
+    const report = await verify(log, copy.sink, { listed: 10 })
+    expect([report.counts.corrupt, report.differences.length]).toEqual([30, 10])
+  })
+
+  it('knows values that were written under an earlier schema version', async () => {
+    const older = itemsCollection()
+    const namespace = `${redis.namespacePrefix}evolving-${process.pid}`
+    const first = await connect(redis.options, { namespace, collections: [older], partitions: 1 })
+    await first.append(older.put({ id: 'old', count: 1 }))
+    await first.close()
+    const newer = defineCollection('items', {
+      schema: z.object({ id: z.string(), count: z.int(), note: z.string().optional() }),
+      key: (item) => item.id,
+      schemaVersion: 2,
+    })
+    await using log = await connect(redis.options, { namespace, collections: [newer] })
+    const copy = memoryCopy(newer)
+    await using _ = await follow(log, copy.sink)
+    await log.append(newer.put({ id: 'new', count: 1 }))
+    await caughtUp(log)
+    expect(await verify(log, copy.sink, { deep: true })).toMatchObject({ result: 'equal', checked: 2 })
+  })
+
+  it.each([
+    ['that no JSON can say', (): unknown => ({ id: 'a', count: Number.NaN })],
+    ['that is gone', (): unknown => undefined],
+    ['that is no more than a Date', (): unknown => new Date(0)],
+  ])('calls a value %s corrupt when it looks deep', async (_what, value) => {
+    const items = itemsCollection()
+    await using log = await openLog(redis, items)
+    const sink = memorySink({ collection: items })
+    await using _ = await follow(log, sink)
+    await log.append(items.put({ id: 'a', count: 1 }))
+    await caughtUp(log)
+    const tampered: Sink<Item> = {
+      ...sink,
+      read: async (keys) => (await sink.read!(keys)).map((held) => held && { ...held, value: value() }),
+    }
+    expect(await verify(log, tampered, { group: 'copy' })).toMatchObject({ result: 'equal' })
+    const { counts } = await verify(log, tampered, { group: 'copy', deep: true })
+    expect(counts.corrupt).toBe(1)
+  })
+
+  it('finds a value in a table that has no key', async () => {
+    const items = itemsCollection()
+    await using log = await openLog(redis, items)
+    const copy = memoryCopy(items)
+    await using _ = await follow(log, copy.sink)
+    await log.append(items.put({ id: 'a', count: 1 }))
+    await caughtUp(log)
+    await copy.invent('', 'a')
+    const { differences } = await verify(log, copy.sink)
+    expect(differences.map(({ key, verdict }) => [key, verdict])).toEqual([['', 'foreign']])
+  })
+
+  it('refuses a sink that it cannot look into, a collection it does not know, and a group that is not there', async () => {
+    const items = itemsCollection()
+    await using log = await openLog(redis, items)
+    const blind = {
+      ...memorySink({ collection: items }),
+      list: undefined,
+      read: undefined,
+    } as unknown as Sink<Item>
+    await expect(verify(log, blind)).rejects.toMatchObject({ code: 'SINK_CONTRACT' })
+    await expect(verify(log, memorySink({ collection: itemsCollection('others') }))).rejects.toMatchObject({
+      code: 'COLLECTION_UNKNOWN',
+    })
+    await expect(verify(log, memorySink({ collection: items }))).rejects.toMatchObject({
+      code: 'GROUP_UNKNOWN',
+    })
+    await expect(verify(log, memorySink({ collection: items }), { group: 'nobody' })).rejects.toMatchObject({
+      code: 'GROUP_UNKNOWN',
+    })
+  })
+})
+
+function verdictsOf({ differences }: Awaited<ReturnType<typeof verify>>): Map<string, string> {
+  return new Map(differences.map(({ key, verdict }) => [key, verdict]))
+}
