@@ -301,6 +301,7 @@ describe('names', () => {
 
   it.each([
     ['two properties', { columns: { title: 'series' } }],
+    ['a property and the property that is the key', { columns: { title: 'id' }, keyColumn: 'id' }],
     ['a property and the key', { columns: { title: 'key' } }],
     ['a property and the column of our own', { columns: { title: 'hw_hash' } }],
     ['a property and our column for the rest', { columns: { title: 'hw_rest' } }],

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { aBook, books, type Book } from '@headwater/conformance'
 import { startPostgres, type PostgresServer } from '@headwater/local-servers'
 import { Pool } from 'pg'
@@ -31,7 +32,7 @@ async function bookTable() {
 }
 
 describe('a row that the table itself refuses', () => {
-  const secret = 'a title that is nobody else’s business'
+  const secret = randomBytes(5_000).toString('hex')
   const bad: Partial<Book> = { title: secret, pages: 13 }
 
   it.each([
@@ -50,16 +51,10 @@ describe('a row that the table itself refuses', () => {
       'P0001',
       'unlucky',
     ],
-    [
-      'an index with a limit',
-      "CREATE INDEX ON TABLE_NAME ((title || CASE WHEN pages = 13 THEN (SELECT_LONG) ELSE '' END))",
-      '54000',
-      'index row',
-    ],
+    ['an index with a limit', 'CREATE INDEX ON TABLE_NAME (title)', '54000', 'index row'],
   ])('is rejected alone, with the reason and without its content: %s', async (what, sql, state, word) => {
     const { alter, log, partition, keys } = await bookTable()
-    const long = Array.from({ length: 400 }, (_, index) => `md5('${index}')`).join(' || ')
-    await alter(`SET search_path TO "${schema}"; ${sql.replace('SELECT_LONG', long)}`)
+    await alter(`SET search_path TO "${schema}"; ${sql}`)
     const others = [1, 2, 3].map((pages) => log.put(aBook(`book-${pages}`, { pages })))
     const first = what === 'a unique column' ? [log.put(aBook('a-first', { pages: 13 }))] : []
     const outcomes = await apply(partition, [...first, ...others, log.put(aBook('refused', bad))])
@@ -69,7 +64,7 @@ describe('a row that the table itself refuses', () => {
     const error = outcome && 'error' in outcome ? outcome.error : undefined
     expect(error?.message).toContain(`SQLSTATE ${state}`)
     expect(error?.message).toContain(word)
-    expect(error?.message).not.toContain(secret)
+    expect(error?.message).not.toContain(secret.slice(0, 20))
     expect(error?.cause).toMatchObject({ code: state })
   })
 

@@ -65,7 +65,7 @@ export async function openReplica<T>(
   return { ...made, partition: await made.open() }
 }
 
-export const beginning: SinkPosition = { epoch: 0, sequence: 0, branch: '' }
+const beginning: SinkPosition = { epoch: 0, sequence: 0, branch: '' }
 
 export function apply(
   partition: SinkPartition,

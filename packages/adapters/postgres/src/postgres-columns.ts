@@ -35,8 +35,14 @@ export function columnsOf<T>(collection: CollectionOf<T>, mapping: ColumnMapping
     const wish = wishes.get(property)
     const { name = property, type = suggested.get(property) } =
       typeof wish === 'string' ? { name: wish } : (wish ?? {})
-    columns.push({ property, name, type: checkType(collection, property, type) })
     checkColumnName(name, `The column of property ${JSON.stringify(property)}`, remedy)
+    if (columns.some((column) => column.name === name)) {
+      throw new HeadwaterError(
+        'OPTION_INVALID',
+        `Two properties have the column ${JSON.stringify(name)}: ${remedy}.`,
+      )
+    }
+    columns.push({ property, name, type: checkType(collection, property, type) })
   }
   if (columns.length === 0) {
     throw new HeadwaterError(

@@ -28,7 +28,7 @@ export interface Target {
   readonly tables: readonly Table[]
 }
 
-export interface OwnColumns {
+interface OwnColumns {
   readonly epoch: string
   readonly sequence: string
   readonly hash: string

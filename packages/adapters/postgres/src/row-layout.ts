@@ -17,7 +17,7 @@ export interface LayoutColumn {
   readonly type: ColumnType
 }
 
-export type WrittenRow =
+type WrittenRow =
   | { readonly kind: 'fits'; readonly cells: readonly (string | null)[] }
   | { readonly kind: 'misfit'; readonly reason: string }
 
