@@ -54,12 +54,20 @@ export function openFeed<T>(
   )
 }
 
+const subscriptions = new WeakMap<object, Subscription>()
+
+/** What is behind a feed, for what gives its changes on in another form. */
+export function subscriptionOf(feed: Feed): Subscription {
+  return subscriptions.get(feed)!
+}
+
 class SubscriptionFeed<T> implements Feed<T> {
   readonly #subscription: Subscription
   readonly #signal: AbortSignal | undefined
   readonly #abort = (): void => this.#subscription.close(this.#signal?.reason)
 
   constructor(subscription: Subscription, signal: AbortSignal | undefined) {
+    subscriptions.set(this, subscription)
     this.#subscription = subscription
     this.#signal = signal
     signal?.addEventListener('abort', this.#abort, { once: true })

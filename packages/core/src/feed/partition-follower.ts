@@ -31,7 +31,9 @@ export class PartitionFollower {
   readonly #merge: PartitionMerge
   #header: Header
   #live = false
-  /** Whether the header was read since this fell behind: the history may be another one now. */
+  /** Whether the tail may have gone over to another history than this follows. */
+  #doubtful = false
+  /** Whether the header was read since this fell behind. What is read from the log may be another history by now. */
   #checked = true
   #count = batchesAtOnce.first
   #stray: string | undefined
@@ -55,13 +57,8 @@ export class PartitionFollower {
   /** Takes the next batch of the tail, where this follows it. */
   take(batch: Batch, header: Header): void {
     if (!this.#live) return
-    if (!this.#options.hasRoom() || !isSameBranch(this.#merge.last, this.#header, header)) {
-      return this.fallBehind()
-    }
-    const taken = this.#merge.take(batch, header)
-    if (taken.kind !== 'changes') return this.fallBehind()
-    this.#header = header
-    this.#options.accept(batch.partition, taken.changes, this.#merge.last)
+    this.#live = this.#options.hasRoom() && this.#takeGiven(batch, header)
+    if (!this.#live) this.#checked = false
   }
 
   /**
@@ -74,17 +71,20 @@ export class PartitionFollower {
     return this.#live
   }
 
-  fallBehind(): void {
+  /** The history may have changed: nothing is taken before the header was looked at. */
+  doubt(): void {
     this.#live = false
+    this.#doubtful = true
     this.#checked = false
   }
 
   /**
-   * Reads a page of the log, or joins the tail.
+   * Takes what the tail still has, or reads a page of the log, or joins the tail.
    *
    * @throws HeadwaterError MUST_REFETCH, LOG_DAMAGED
    */
   async catchUp(): Promise<void> {
+    if (this.#takeRecent()) return
     if (!this.#checked) await this.#check()
     const { epoch, sequence } = this.#merge.last
     const batches = await readRange(this.#options, { epoch, sequence: sequence + 1 }, this.#count)
@@ -99,12 +99,40 @@ export class PartitionFollower {
     this.join()
   }
 
+  /** Takes a batch that the tail gave. False where it does not follow. */
+  #takeGiven(batch: Batch, header: Header): boolean {
+    if (!isSameBranch(this.#merge.last, this.#header, header)) {
+      this.#doubtful = true
+      return false
+    }
+    const taken = this.#merge.take(batch, header)
+    if (taken.kind !== 'changes') return false
+    this.#header = header
+    this.#options.accept(batch.partition, taken.changes, this.#merge.last)
+    return true
+  }
+
+  /** Whether the tail still had what comes next. */
+  #takeRecent(): boolean {
+    const { tail, hasRoom } = this.#options
+    if (this.#doubtful || this.#merge.anywhere) return false
+    const recent = tail.since(this.#merge.last)
+    if (!recent) return false
+    for (const batch of recent) {
+      if (!this.#takeGiven(batch, tail.header!)) return false
+      if (!hasRoom()) break
+    }
+    this.join()
+    return true
+  }
+
   async #check(): Promise<void> {
     const header = await readOwnHeader(this.#options)
     const { last } = this.#merge
     if (this.#merge.hasLost(header) || isOtherHistory(last, this.#header, header)) throw lost(this.#options)
     this.#header = header
     this.#checked = true
+    this.#doubtful = false
   }
 
   /** False where the header has to be read first. */

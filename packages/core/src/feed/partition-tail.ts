@@ -24,6 +24,8 @@ export interface PartitionTailOptions extends OwnHeaderOptions {
 const batchesAtOnce = 64
 /** Batches that are kept while the log is being read. More of them are read as well. */
 const heardMax = 64
+/** What is kept for followers who are a little behind: batches, and characters of their keys and payloads. */
+const recentMax = { batches: 256, characters: 1_048_576 }
 
 /**
  * The growing end of one partition, for everybody in this process who follows it. What is heard over pub/sub is given on
@@ -34,6 +36,9 @@ export class PartitionTail {
   #last: Stamp | undefined
   #header: Header | undefined
   #heard: Batch[] = []
+  /** The batches given last, without a hole. */
+  #recent: Batch[] = []
+  #recentCharacters = 0
   /** Something was said of what came after `last`, and is not among the batches that were heard. */
   #behind = false
   /** The connection was lost: nothing that is heard is given on before the header was looked at. */
@@ -53,6 +58,13 @@ export class PartitionTail {
 
   get header(): Header | undefined {
     return this.#header
+  }
+
+  /** What was given after this stamp, from the first batch on; undefined where that is not known any more. */
+  since({ sequence }: Stamp): readonly Batch[] | undefined {
+    const at = this.#recent.findIndex(({ last }) => last > sequence)
+    const first = this.#recent[at]
+    return first && first.first <= sequence + 1 ? this.#recent.slice(at) : undefined
   }
 
   /** Takes what came over pub/sub. */
@@ -108,6 +120,7 @@ export class PartitionTail {
   #rewind(header: Header): void {
     this.#last = { epoch: header.epoch, sequence: header.sequence }
     this.#heard = []
+    this.#forgetRecent()
     this.#options.listener.onDoubt(this.#options.partition)
   }
 
@@ -138,8 +151,19 @@ export class PartitionTail {
   }
 
   #advance(batch: Batch): void {
+    if (batch.first > this.#last!.sequence + 1) this.#forgetRecent()
     this.#last = { epoch: batch.epoch, sequence: batch.last }
+    this.#recent.push(batch)
+    this.#recentCharacters += batch.size
+    while (this.#recent.length > recentMax.batches || this.#recentCharacters > recentMax.characters) {
+      this.#recentCharacters -= this.#recent.shift()!.size
+    }
     this.#options.listener.onBatch(this.#options.partition, batch, this.#header!)
+  }
+
+  #forgetRecent(): void {
+    this.#recent = []
+    this.#recentCharacters = 0
   }
 
   /** Reads the log until everything is given that was said to be there. */
@@ -183,6 +207,7 @@ export class PartitionTail {
   #passDamage(): void {
     this.#behind = false
     this.#last = { epoch: this.#header!.epoch, sequence: this.#header!.sequence }
+    this.#forgetRecent()
     this.#options.listener.onDoubt(this.#options.partition)
   }
 }

@@ -153,7 +153,7 @@ export class Subscription implements TailListener {
   }
 
   onDoubt(partition: number): void {
-    this.#followers?.[partition]!.fallBehind()
+    this.#followers?.[partition]!.doubt()
     this.#something.notify()
   }
 
@@ -224,7 +224,7 @@ export class Subscription implements TailListener {
   #endSnapshot(): void {
     this.#rows = undefined
     // What was appended meanwhile is read from the log, after a look at whether the history is still the same.
-    for (const follower of this.#followers!) follower.fallBehind()
+    for (const follower of this.#followers!) follower.doubt()
     this.#becomeLive()
   }
 
