@@ -1,0 +1,31 @@
+import type { WorkerEvent } from '@headwater/core'
+import type { RedisOptions } from 'ioredis'
+import type { PoolConfig } from 'pg'
+
+/** What a worker process runs. */
+export interface WorkerProcessOptions {
+  readonly log: RedisOptions
+  readonly namespace: string
+  readonly groups: Readonly<Record<string, WorkerProcessSink>>
+  readonly leaseMs: number
+  readonly attemptMs?: number
+}
+
+/** Where a group of a worker process writes: everything under a prefix, or a table. */
+export type WorkerProcessSink =
+  | { readonly kind: 'redis'; readonly target: RedisOptions; readonly prefix: string }
+  | {
+      readonly kind: 'postgres'
+      readonly connection: PoolConfig
+      readonly schema: string
+      readonly table: string
+    }
+
+/** What a worker process tells: its worker's events, with the error as far as it can be told. */
+export type ToldEvent =
+  | { readonly kind: 'started' }
+  | (Omit<WorkerEvent, 'error'> & {
+      readonly group: string
+      readonly partition: number
+      readonly error?: { readonly code: string; readonly message: string }
+    })
