@@ -14,6 +14,9 @@ export interface Member {
   readonly leaseMs: number
 }
 
+/** Stands in for the owner of a partition that could not be asked: nobody, and not free either. */
+const unreachable = ['(unreachable)', null]
+
 /** Gives a life sign and sees how the group stands; also in how many ms the next lease of another worker runs out. */
 export async function observeGroup(
   client: RedisClient,
@@ -26,12 +29,15 @@ export async function observeGroup(
   const [members, [seconds, microseconds], ...leases] = await Promise.all([
     heartbeat as Promise<string[]>,
     client.time(),
-    ...keys.partitions.map((of) => client.hmget(of.group(group), 'owner', 'expires')),
+    // A partition that cannot be asked is left alone, whoever has it: its master may be away.
+    ...keys.partitions.map((of) =>
+      client.hmget(of.group(group), 'owner', 'expires').catch(() => unreachable),
+    ),
   ])
   const now = Number(seconds) * 1_000 + Number(microseconds) / 1_000
   let nextExpiryMs = Number.POSITIVE_INFINITY
   const owners = leases.map(([owner, expires]) => {
-    if (!owner) return undefined
+    if (!owner || owner === unreachable[0]) return owner ?? undefined
     const left = Number(expires) - now
     if (left <= 0) return undefined
     if (owner !== worker) nextExpiryMs = Math.min(nextExpiryMs, left)

@@ -10,6 +10,7 @@ import { pause } from '../redis/persist.ts'
 import { redisError, redisErrorKind } from '../redis/redis-error.ts'
 import type { Sink } from '../sink/sink.ts'
 import { PartitionLoop, type PartitionEnd } from './partition-loop.ts'
+import type { Presentation } from './presentation.ts'
 import type { WorkerEvent } from './worker-event.ts'
 
 export interface GroupRunnerOptions {
@@ -20,6 +21,7 @@ export interface GroupRunnerOptions {
   readonly group: string
   /** Guarded. */
   readonly sink: Sink
+  readonly presentation: Presentation
   readonly leaseMs: number
   readonly coalesce: boolean
   readonly concurrency: number
@@ -33,6 +35,7 @@ interface Holding {
   lease: Lease
   loop: PartitionLoop | undefined
   stopping: boolean
+  failedRenewals: number
   ended: Promise<void>
 }
 
@@ -94,7 +97,7 @@ export class GroupRunner {
         failures = 0
       } catch (error) {
         failures++
-        this.#tellFailure(error, failures)
+        this.#tellFailure(error, failures, [...this.#holdings.keys()])
       }
       await pause(waitMs, signal).catch(() => {})
     }
@@ -142,6 +145,7 @@ export class GroupRunner {
       lease: answer.lease,
       loop: undefined,
       stopping: false,
+      failedRenewals: 0,
       ended: Promise.resolve(),
     }
     this.#holdings.set(partition, holding)
@@ -240,25 +244,35 @@ export class GroupRunner {
     holding.loop?.stop(budgetMs)
   }
 
+  /** Each lease by itself: on a Cluster, one master that is away must not cost the leases of the others. */
   async #renew(): Promise<void> {
-    const { connection, leaseMs } = this.#options
     const sentAt = performance.now()
-    const holdings = [...this.#holdings]
-    const answers = await connection.attempt(
-      (client) =>
-        Promise.all(
-          holdings.map(([partition, { lease }]) => renewLease(client, this.#request(partition), lease.token)),
-        ),
-      leaseMs / 3,
-    )
     this.#lastRenewal = sentAt
-    for (const [index, [partition, holding]] of holdings.entries()) {
-      const answer = answers[index]!
-      if (answer.kind === 'granted') holding.loop?.renewed(sentAt)
+    await Promise.all(
+      [...this.#holdings].map(([partition, holding]) => this.#renewOne(partition, holding, sentAt)),
+    )
+  }
+
+  async #renewOne(partition: number, holding: Holding, sentAt: number): Promise<void> {
+    const { connection, leaseMs } = this.#options
+    const { loop, lease } = holding
+    try {
+      const answer = await connection.attempt(
+        (client) => renewLease(client, this.#request(partition), lease.token),
+        leaseMs / 3,
+      )
+      holding.failedRenewals = 0
+      // Meanwhile the partition may have begun again under a new token.
+      if (holding.loop !== loop) return
+      if (answer.kind === 'granted') loop?.renewed(sentAt)
+      else if (answer.kind === 'fenced') loop?.fence('another worker took the lease')
       else if (answer.kind === 'missing') {
         this.#tellMissing(partition)
-        holding.loop?.fence('the partition has lost its header or the group its record')
-      } else if (answer.kind === 'fenced') holding.loop?.fence('another worker took the lease')
+        loop?.fence('the partition has lost its header or the group its record')
+      }
+    } catch (error) {
+      holding.failedRenewals++
+      this.#tellFailure(error, holding.failedRenewals, [partition])
     }
   }
 
@@ -267,13 +281,13 @@ export class GroupRunner {
     return { keys: parts.keys.partitions[partition]!, group, owner: worker, leaseMs }
   }
 
-  #tellFailure(error: unknown, failures: number): void {
+  #tellFailure(error: unknown, failures: number, partitions: readonly number[]): void {
     if (failures !== 1 && failures % 10 !== 0) return
     const { group, onEvent } = this.#options
     const told = isHeadwaterError(error)
       ? error
       : redisError(redisErrorKind(error), `keeping the leases of group ${group}`, error)
-    for (const partition of this.#holdings.keys())
+    for (const partition of partitions)
       onEvent({ kind: 'retrying', group, partition, error: told, attempt: failures })
   }
 
