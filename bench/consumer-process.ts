@@ -43,6 +43,11 @@ const consumerCalls = {
     return user + system
   },
 
+  /** Memory of this process that is in use now, in bytes. */
+  resident(): number {
+    return process.memoryUsage.rss()
+  },
+
   async close(): Promise<void> {
     await consumer?.close()
   },

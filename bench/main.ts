@@ -2,20 +2,46 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { appendCall } from './questions/append-call.ts'
 import { appendScript } from './questions/append-script.ts'
+import { endurance } from './questions/endurance.ts'
+import { growthKeys } from './questions/growth-keys.ts'
+import { growthLog } from './questions/growth-log.ts'
+import { growthNodes } from './questions/growth-nodes.ts'
+import { growthPartitions } from './questions/growth-partitions.ts'
+import { growthPending } from './questions/growth-pending.ts'
 import { latency } from './questions/latency.ts'
+import { memory } from './questions/memory.ts'
 import { peersQuestion } from './questions/peers.ts'
 import { postgres } from './questions/postgres.ts'
 import { sync } from './questions/sync.ts'
+import { workerCpu } from './questions/worker-cpu.ts'
 import { Progress } from './src/progress.ts'
 import type { Bench, Question } from './src/question.ts'
 import { medianRatios, ratioTable, writeResults, type Answered } from './src/results.ts'
 
 /** In the order of RESULTS.md. */
-const questions: readonly Question[] = [appendScript, appendCall, sync, peersQuestion, latency, postgres]
+const questions: readonly Question[] = [
+  appendScript,
+  appendCall,
+  sync,
+  peersQuestion,
+  latency,
+  postgres,
+  growthKeys,
+  growthLog,
+  growthPartitions,
+  growthPending,
+  growthNodes,
+  memory,
+  endurance,
+  workerCpu,
+]
 /** What `pnpm bench` asks without names. */
 const usual = ['append', 'sync', 'peers', 'latency', 'postgres']
 /** One name for several questions. */
-const together: Readonly<Record<string, readonly string[]>> = { append: ['append-script', 'append-call'] }
+const together: Readonly<Record<string, readonly string[]>> = {
+  append: ['append-script', 'append-call'],
+  growth: ['growth-keys', 'growth-log', 'growth-partitions', 'growth-pending', 'growth-nodes'],
+}
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,

@@ -5,7 +5,7 @@ import { AppendCommands } from '../src/append-commands.ts'
 import { emptyRedis } from '../src/empty-redis.ts'
 import { makeProduct, type Product, productKeys, products, productVersions } from '../src/product.ts'
 import { scaled, type Bench, type Question, type Ratio } from '../src/question.ts'
-import { encodeCommand, joinCommands, RawClient, type RedisAddress, type Write } from '../src/raw-client.ts'
+import { encodeCommand, joinCommands, RawClient, type RedisAddress } from '../src/raw-client.ts'
 import { randomNumbers } from '../src/random.ts'
 import { alternate, divide } from '../src/rounds.ts'
 import { startServers } from '../src/servers.ts'
@@ -143,7 +143,7 @@ async function naiveLoad(
 /** Changes per second. */
 async function send(redis: RedisAddress, { everyKey, measured }: Load, changes: number): Promise<number> {
   const perWrite = Math.max(1, Math.round((measured.length / changes) * togetherPerWrite))
-  const writes: Write[] = joinCommands(measured, perWrite)
+  const writes = [...joinCommands(measured, perWrite)]
   const client = await RawClient.connect(redis)
   await client.sendAll(joinCommands(everyKey, perWrite))
   const startedAt = performance.now()

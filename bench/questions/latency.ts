@@ -80,6 +80,7 @@ function chartOf(lines: readonly Line[]): LineChart {
     title: 'From append to applied',
     x: {
       label: 'percentile',
+      logarithmic: true,
       ticks: [
         [2, '50'],
         [10, '90'],

@@ -1,10 +1,10 @@
-/** A chart with a logarithmic x axis, to be drawn as SVG. */
+/** A chart to be drawn as SVG. */
 export interface LineChart {
   /** File name without its ending. */
   readonly name: string
   readonly title: string
   readonly x: Axis
-  readonly y: Axis & { readonly logarithmic?: boolean }
+  readonly y: Axis
   readonly lines: readonly Line[]
 }
 
@@ -12,6 +12,7 @@ export interface Axis {
   readonly label: string
   /** Where the axis is marked, and with what; also its range. */
   readonly ticks: readonly (readonly [value: number, label: string])[]
+  readonly logarithmic?: boolean
 }
 
 export interface Line {
@@ -24,8 +25,8 @@ const frame = { left: 70, right: 190, top: 40, bottom: 50 }
 const colours = ['#0b6e99', '#d9480f', '#2b8a3e', '#862e9c', '#5f3dc4', '#495057']
 
 export function drawLineChart({ title, x, y, lines }: LineChart): string {
-  const across = scale(x.ticks, true, frame.left, size.width - frame.right)
-  const up = scale(y.ticks, y.logarithmic ?? false, size.height - frame.bottom, frame.top)
+  const across = scale(x, frame.left, size.width - frame.right)
+  const up = scale(y, size.height - frame.bottom, frame.top)
   const [left, right] = [frame.left, size.width - frame.right]
   const [top, bottom] = [frame.top, size.height - frame.bottom]
   const parts = [
@@ -62,12 +63,7 @@ export function drawLineChart({ title, x, y, lines }: LineChart): string {
 }
 
 /** From values to places; what lies outside the ticks is drawn at the edge. */
-function scale(
-  ticks: Axis['ticks'],
-  logarithmic: boolean,
-  from: number,
-  to: number,
-): (value: number) => number {
+function scale({ ticks, logarithmic = false }: Axis, from: number, to: number): (value: number) => number {
   const place = logarithmic ? Math.log10 : (value: number) => value
   const values = ticks.map(([value]) => place(value))
   const [low, high] = [Math.min(...values), Math.max(...values)]

@@ -5,9 +5,6 @@ import type { Percentiles } from './percentiles.ts'
 import type { Addresses } from './servers.ts'
 import type { Sending, System } from './system.ts'
 
-const producerProgram = new URL('../producer-process.ts', import.meta.url)
-const consumerProgram = new URL('../consumer-process.ts', import.meta.url)
-
 /** So much of each measurement goes before it, uncounted, until the code is compiled and every key exists. */
 const warmUp = 0.2
 const limitMs = 180_000
@@ -115,8 +112,39 @@ export async function measureLatency(
   return { percentiles, behindMs }
 }
 
+/** CPU time that the consumer process takes to work a backlog off, in µs a product. */
+export async function measureConsumerCpu(
+  system: System,
+  addresses: Addresses,
+  { messages, bytes }: Load,
+): Promise<number> {
+  const { sending } = system
+  await system.reset(addresses)
+  await using consumer = await openConsumer(system, addresses, false)
+  await using producer = await openProducer(system, addresses)
+  let sent = 0
+  const pileUp = async (count: number): Promise<void> => {
+    await producer.call('prepare', sent, count, bytes, sending)
+    await limited(system, producer.call('sendAll', sending))
+    sent += count
+  }
+  const workOff = async (): Promise<void> => {
+    await consumer.call('start')
+    await limited(system, consumer.call('caughtUp', sent))
+  }
+  await pileUp(Math.ceil(messages * warmUp))
+  await workOff()
+  await consumer.call('stop')
+  await pileUp(messages)
+  const before = await consumer.call('cpu')
+  await workOff()
+  const after = await consumer.call('cpu')
+  await Promise.all([producer.call('close'), consumer.call('close')])
+  return (after - before) / messages
+}
+
 export async function openProducer(system: System, addresses: Addresses): Promise<Part<ProducerCalls>> {
-  const part = new Part<ProducerCalls>(producerProgram)
+  const part = await Part.start<ProducerCalls>('producer-process')
   await limited(system, part.call('open', system.name, addresses))
   return part
 }
@@ -126,7 +154,7 @@ export async function openConsumer(
   addresses: Addresses,
   timed: boolean,
 ): Promise<Part<ConsumerCalls>> {
-  const part = new Part<ConsumerCalls>(consumerProgram)
+  const part = await Part.start<ConsumerCalls>('consumer-process')
   await limited(system, part.call('open', system.name, addresses, timed))
   return part
 }

@@ -1,5 +1,6 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { compileProgram } from './compile-program.ts'
 
 /** Functions that another process offers: arguments and results pass as JSON. */
 export type Calls = Readonly<Record<string, (...parameters: never[]) => unknown>>
@@ -20,15 +21,20 @@ export class Part<Offered extends Calls> implements AsyncDisposable {
   readonly #answers = new Map<number, (answer: CallAnswer) => void>()
   #calls = 0
 
-  /** Starts a program that calls `serve`. */
-  constructor(program: URL) {
-    // Stdout is for results.
-    this.#child = fork(program, { stdio: ['ignore', process.stderr, 'inherit', 'ipc'] })
+  private constructor(child: ChildProcess) {
+    this.#child = child
     this.#child.on('message', (answer: CallAnswer) => this.#answers.get(answer.id)?.(answer))
     this.#child.once('exit', (code, signal) => {
       const error = `The process ended with ${signal ?? `code ${code}`}.`
       for (const [id, settle] of this.#answers) settle({ id, error })
     })
+  }
+
+  /** Starts a program of this folder's parent that calls `serve`. */
+  static async start<Offered extends Calls>(program: string): Promise<Part<Offered>> {
+    const file = await compileProgram(program)
+    // Stdout is for results.
+    return new Part(fork(file, { execArgv: [], stdio: ['ignore', process.stderr, 'inherit', 'ipc'] }))
   }
 
   call<Name extends keyof Offered & string>(

@@ -96,11 +96,21 @@ export function encodeCommand(parts: readonly (string | number)[]): string {
 }
 
 /** Joins commands to writes of so many each. */
-export function joinCommands(commands: readonly string[], each: number): Write[] {
-  const writes: Write[] = []
-  for (let at = 0; at < commands.length; at += each) {
-    const some = commands.slice(at, at + each)
-    writes.push({ bytes: Buffer.from(some.join('')), replies: some.length })
+export function* joinCommands(commands: Iterable<string>, each: number): Generator<Write> {
+  let text = ''
+  let replies = 0
+  for (const command of commands) {
+    text += command
+    replies++
+    if (replies < each) continue
+    yield { bytes: Buffer.from(text), replies }
+    text = ''
+    replies = 0
   }
-  return writes
+  if (replies > 0) yield { bytes: Buffer.from(text), replies }
+}
+
+/** All commands in one write. */
+export function joinAll(commands: readonly string[]): Write {
+  return { bytes: Buffer.from(commands.join('')), replies: commands.length }
 }

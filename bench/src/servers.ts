@@ -92,7 +92,7 @@ export function redisAddress({ host = '127.0.0.1', port = 0 }: OwnRedisServer): 
   return { host, port }
 }
 
-async function redisVersion(server: OwnRedisServer): Promise<string> {
+export async function redisVersion(server: OwnRedisServer): Promise<string> {
   const client = new Redis(server.options)
   const info = await client.info('server')
   client.disconnect()

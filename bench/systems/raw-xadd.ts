@@ -1,5 +1,5 @@
 import { emptyRedis } from '../src/empty-redis.ts'
-import { encodeCommand, joinCommands, RawClient, type Write } from '../src/raw-client.ts'
+import { encodeCommand, joinAll, RawClient, type Write } from '../src/raw-client.ts'
 import type { Producer, System } from '../src/system.ts'
 
 export const system: System = {
@@ -21,7 +21,7 @@ export const system: System = {
         const commands = products.map((product) =>
           encodeCommand(['XADD', 'log', '*', 'product', JSON.stringify(product)]),
         )
-        return joinCommands(commands, commands.length)[0]!
+        return joinAll(commands)
       },
       send: (write) => client.send(write),
       async close() {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { emptyRedis } from '../src/empty-redis.ts'
-import { encodeCommand, joinCommands, RawClient, type Write } from '../src/raw-client.ts'
+import { encodeCommand, joinAll, RawClient, type Write } from '../src/raw-client.ts'
 import type { Producer, System } from '../src/system.ts'
 
 /** Says after each write how many products were sent, so that the replica can be asked how far it is. */
@@ -34,7 +34,7 @@ export const system: System = {
           encodeCommand(['SET', `product:${product.id}`, JSON.stringify(product)]),
         )
         commands.push(encodeCommand(['SET', sentKey, sent]))
-        return joinCommands(commands, commands.length)[0]!
+        return joinAll(commands)
       },
       send: (write) => client.send(write),
       async close() {
