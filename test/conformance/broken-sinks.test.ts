@@ -9,6 +9,7 @@ import {
   type Change,
   type Fence,
   type Outcome,
+  type Replacement,
   type SinkPosition,
   type SinkRow,
   type SinkValue,
@@ -562,6 +563,49 @@ const flaws: Record<string, Flaw> = {
     },
     refutes: ['prepares its target as often as it is asked'],
   },
+  'puts right only with what is newer': {
+    sink: class extends PliableSink {
+      protected override replaceOne(replacement: Replacement): void {
+        const held = this.target.rows.get(replacement.key)
+        if (held && replacement.change && !this.isNewer(replacement.change, held)) return
+        super.replaceOne(replacement)
+      }
+    },
+    refutes: ['replaces what was seen', 'replaces a row with a delete'],
+  },
+  'keeps a tombstone of what it is to forget': {
+    sink: class extends PliableSink {
+      protected override replaceOne(replacement: Replacement): void {
+        const held = this.target.rows.get(replacement.key)
+        super.replaceOne(replacement)
+        if (held && !replacement.change) {
+          this.target.rows.set(held.key, { ...held, deleted: true, hash: 0n, value: undefined })
+        }
+      }
+    },
+    refutes: ['forgets a row and a tombstone'],
+  },
+  'puts right whatever stands there': {
+    sink: class extends PliableSink {
+      protected override isAsSeen(): boolean {
+        return true
+      }
+    },
+    refutes: ['leaves a key alone', 'answers each replacement by itself'],
+  },
+  'puts right what it looked at some time before': {
+    sink: class extends PliableSink {
+      override async replace(replacements: readonly Replacement[]) {
+        const asSeen = replacements.map((each) => this.isAsSeen(each))
+        for (let turn = 0; turn < 5; turn++) await this.wire.request(() => {})
+        return replacements.map((each, index) => {
+          if (asSeen[index]) this.replaceOne(each)
+          return { kind: asSeen[index] ? ('replaced' as const) : ('changed' as const) }
+        })
+      }
+    },
+    refutes: ['loses nothing when a worker applies'],
+  },
   'closes the client that it was given': {
     sink: class extends PliableSink {
       override async close(): Promise<void> {
@@ -584,7 +628,7 @@ const flaws: Record<string, Flaw> = {
 
 function harness({ sink: SinkClass, nul = true }: Omit<Flaw, 'refutes'>): SinkHarness {
   return {
-    supports: { transactions: true, list: true, read: true, nul },
+    supports: { transactions: true, list: true, read: true, replace: true, nul },
     runs: 50,
     patienceMs: 200,
     async open(collection) {

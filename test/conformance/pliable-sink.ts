@@ -9,6 +9,8 @@ import {
   type Fence,
   type OpenPartitionOptions,
   type Outcome,
+  type Replacement,
+  type ReplaceOutcome,
   type Sink,
   type SinkCapabilities,
   type SinkPartition,
@@ -87,6 +89,7 @@ export class PliableSink implements Sink {
     transactions: true,
     list: true,
     read: true,
+    replace: true,
     concurrency: 2,
     batch: { changes: 200, bytes: 100_000 },
   }
@@ -119,7 +122,32 @@ export class PliableSink implements Sink {
   }
 
   async read(keys: readonly string[]): Promise<(SinkValue | undefined)[]> {
-    return keys.map((key) => this.target.rows.get(this.rowKey(key)))
+    return keys.map((key) => {
+      const held = this.target.rows.get(this.rowKey(key))
+      return held && { ...held, mark: markOf(held) }
+    })
+  }
+
+  async replace(replacements: readonly Replacement[]): Promise<readonly ReplaceOutcome[]> {
+    return await Promise.all(
+      replacements.map((each) =>
+        this.wire.request(() => {
+          if (!this.isAsSeen(each)) return { kind: 'changed' } as const
+          this.replaceOne(each)
+          return { kind: 'replaced' } as const
+        }),
+      ),
+    )
+  }
+
+  protected isAsSeen({ key, observed }: Replacement): boolean {
+    const held = this.target.rows.get(this.rowKey(key))
+    return (held && markOf(held)) === observed?.mark
+  }
+
+  protected replaceOne({ key, change }: Replacement): void {
+    if (change) this.target.rows.set(this.rowKey(key), this.rowOf(change, undefined))
+    else this.target.rows.delete(this.rowKey(key))
   }
 
   async close(): Promise<void> {}
@@ -220,6 +248,10 @@ export class PliableSink implements Sink {
   protected ledgerId(group: string, partition: number): string {
     return `${group} ${partition}`
   }
+}
+
+function markOf({ deleted, stamp, hash, value }: SinkValue): string {
+  return JSON.stringify([deleted, stamp.epoch, stamp.sequence, String(hash), value])
 }
 
 /** An escaped U+0000, and not the text of its escape. */

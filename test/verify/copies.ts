@@ -27,7 +27,7 @@ export interface Copy {
   close(): Promise<void>
 }
 
-export interface Saved {
+interface Saved {
   putBack(): Promise<void>
 }
 

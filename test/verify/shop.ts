@@ -6,6 +6,7 @@ import {
   type AnySink,
   type Collection,
   type Log,
+  type StateKept,
   type Worker,
 } from '@headwater/core'
 import type { RedisServer } from '@headwater/local-servers'
@@ -18,10 +19,11 @@ export interface Item {
 }
 
 /** A collection of its own for each call, so that no two tests share a definition. */
-export function itemsCollection(name = 'items'): Collection<Item> {
+export function itemsCollection(name = 'items', state: StateKept = 'values'): Collection<Item> {
   return defineCollection(name, {
     schema: z.object({ id: z.string(), count: z.int(), note: z.string().optional() }),
     key: (item) => item.id,
+    state,
   })
 }
 

@@ -5,6 +5,7 @@ import { lifetimeClaims } from './claims/lifetime.ts'
 import { newestWinsClaims } from './claims/newest-wins.ts'
 import { positionClaims } from './claims/position.ts'
 import { replicaClaims } from './claims/replica.ts'
+import { replaceClaims } from './claims/replace.ts'
 import { valueClaims } from './claims/values.ts'
 import type { SinkClaim } from './sink-claim.ts'
 
@@ -16,6 +17,7 @@ export const sinkClaims: readonly SinkClaim[] = [
   ...positionClaims,
   ...brokenLinkClaims,
   ...valueClaims,
+  ...replaceClaims,
   ...capabilityClaims,
   ...lifetimeClaims,
 ]

@@ -8,6 +8,8 @@ export interface SinkHarness {
     readonly transactions: boolean
     readonly list: boolean
     readonly read: boolean
+    /** Default false. */
+    readonly replace?: boolean
     /** Whether keys and texts may contain U+0000. Where not, such a change must be rejected, and only that one. */
     readonly nul: boolean
   }

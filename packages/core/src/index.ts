@@ -38,6 +38,8 @@ export type {
   AnySink,
   Fence,
   OpenPartitionOptions,
+  Replacement,
+  ReplaceOutcome,
   Sink,
   SinkCapabilities,
   SinkPartition,
@@ -49,4 +51,11 @@ export { startWorker, type GroupOptions, type Worker, type WorkerOptions } from 
 export type { WorkerEvent } from './worker/worker-event.ts'
 export type { Backoff } from './redis/backoff.ts'
 export type { Verdict } from './verify/verdict.ts'
+export {
+  repair,
+  type ForeignPolicy,
+  type RepairEntry,
+  type RepairOptions,
+  type RepairReport,
+} from './verify/repair.ts'
 export { verify, type Difference, type VerifyOptions, type VerifyReport } from './verify/verify.ts'

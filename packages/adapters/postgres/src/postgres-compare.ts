@@ -52,12 +52,17 @@ export async function readRows(
     const row = rows[index]
     if (!row?.[target.own.epoch]) return undefined
     const held = sinkRow(target, key, row)
-    return { ...held, value: held.deleted ? undefined : layout.read(row) }
+    return {
+      ...held,
+      value: held.deleted ? undefined : layout.read(row),
+      mark: row[markColumn(target)] ?? '',
+    }
   })
 }
 
 /** Our own columns lend their names to what is selected, for none of the user's can have them. */
-function readSql({ sql, keyColumn, columns, own }: Target): string {
+function readSql(target: Target): string {
+  const { sql, keyColumn, columns, own } = target
   const key = quote(keyColumn)
   const [epoch, sequence, hash] = [own.epoch, own.sequence, own.hash].map(quote)
   const cells = columns.map(({ name, type }) => {
@@ -66,11 +71,20 @@ function readSql({ sql, keyColumn, columns, own }: Target): string {
   })
   return `
 SELECT ${[`t.${key}`, ...cells].join(', ')}, t.${hash},
-  coalesce(t.${epoch}, d.epoch) AS ${epoch}, coalesce(t.${sequence}, d.sequence) AS ${sequence}
+  coalesce(t.${epoch}, d.epoch) AS ${epoch}, coalesce(t.${sequence}, d.sequence) AS ${sequence},
+  concat(t.ctid, ' ', t.xmin, ' ', d.xmin) AS ${quote(markColumn(target))}
 FROM unnest($1::text[]) WITH ORDINALITY AS i (key, place)
 LEFT JOIN ${sql.table} AS t ON t.${key} = i.key
 LEFT JOIN ${sql.tombstones} AS d ON d.target = $2 AND d.key = i.key
 ORDER BY i.place`
+}
+
+/**
+ * Which version of a row, and of a tombstone, it is: Postgres makes a new one with every update. One of our own columns
+ * that is not selected lends its name.
+ */
+function markColumn({ own }: Target): string {
+  return own.bucket
 }
 
 /** A tombstone has no hash. */

@@ -1,4 +1,4 @@
-import { HeadwaterError, type CollectionOf, type Sink } from '@headwater/core'
+import { HeadwaterError, type CollectionOf, type ReplaceOutcome, type Sink } from '@headwater/core'
 import { applyStatement } from './apply-statement.ts'
 import { checkColumnName } from './identifier.ts'
 import { openPartition } from './open-partition.ts'
@@ -7,6 +7,7 @@ import { columnsOf, type ColumnMapping } from './postgres-columns.ts'
 import { listRows, readRows } from './postgres-compare.ts'
 import { postgresError } from './postgres-error.ts'
 import { PostgresPartition } from './postgres-partition.ts'
+import { replaceRow } from './postgres-replace.ts'
 import { prepareTarget, targetOf } from './postgres-schema.ts'
 import { columnLayout, documentLayout, type RowLayout } from './row-layout.ts'
 
@@ -69,6 +70,7 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): Sink<T> {
       transactions: true,
       list: true,
       read: true,
+      replace: true,
       concurrency: 1,
       batch: { changes: 500, bytes: 4 * 1_048_576 },
     },
@@ -79,6 +81,13 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): Sink<T> {
     },
     list: ({ signal } = {}) => listRows(target, (work) => call(work, signal)),
     read: (keys) => call((client) => readRows(client, target, layout, keys)),
+    async replace(replacements) {
+      const outcomes: ReplaceOutcome[] = []
+      for (const each of replacements) {
+        outcomes.push(await call((client) => replaceRow(client, target, layout, name, each)))
+      }
+      return outcomes
+    },
     close: async () => {},
   }
 }

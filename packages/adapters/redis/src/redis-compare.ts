@@ -2,6 +2,7 @@ import { isHeadwaterError, type SinkRow, type SinkValue } from '@headwater/core'
 import type { DataKeys } from './data-keys.ts'
 import { fromHashFields } from './hash-fields.ts'
 import { source as listSource } from './list.lua.ts'
+import { source as markSource } from './mark.lua.ts'
 import { source as readSource } from './read.lua.ts'
 import { dataType, runScript, type RedisTarget, type ValueLayout } from './redis-target.ts'
 import { listReply, textReply } from './reply.ts'
@@ -10,7 +11,7 @@ import { parseRow } from './row-record.ts'
 import { script } from './script.ts'
 
 const listScript = script(rowSource, listSource)
-const readScript = script(rowSource, readSource)
+const readScript = script(rowSource, markSource, readSource)
 
 /** About how many rows one call lists. */
 const rowsPerPage = 500
@@ -106,9 +107,9 @@ async function readPlace(
 ): Promise<SinkValue[]> {
   const input = { keys: [rowsKey, ...dataKeys], args: [dataType(target.layout)] }
   const entries = listReply(await runScript(target, readScript, input)).map(textReply)
-  return entries.flatMap(([record, ...parts]) => {
+  return entries.flatMap(([record, mark = '', ...parts]) => {
     const row = record === undefined ? undefined : parseRow(record)
-    return row ? [{ ...row, value: parseValue(target.layout, parts) }] : []
+    return row ? [{ ...row, value: parseValue(target.layout, parts), mark }] : []
   })
 }
 

@@ -5,6 +5,7 @@ import type { RedisClient } from './redis-client.ts'
 import { listRows, readValues } from './redis-compare.ts'
 import { clusterKeys, serverKeys } from './redis-keys.ts'
 import { RedisPartition } from './redis-partition.ts'
+import { replaceRows } from './redis-replace.ts'
 import type { RedisTarget, ValueLayout } from './redis-target.ts'
 
 export interface RedisSinkOptions<T> {
@@ -54,6 +55,7 @@ export function redisSink<T>(options: RedisSinkOptions<T>): Sink<T> {
       transactions: !client.isCluster,
       list: true,
       read: true,
+      replace: true,
       // Calls of one partition would only wait for each other: a server runs one script at a time.
       concurrency: 1,
       batch: { changes: 500, bytes: 1_048_576 },
@@ -66,6 +68,7 @@ export function redisSink<T>(options: RedisSinkOptions<T>): Sink<T> {
     },
     list: ({ signal } = {}) => listRows(target, signal),
     read: (keys) => readValues(target, keys),
+    replace: (replacements) => replaceRows(target, replacements),
     async close() {
       // The client is the caller's.
     },

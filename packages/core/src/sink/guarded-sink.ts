@@ -62,6 +62,7 @@ export function guardSink<T>(
   const prepare = sink.prepare?.bind(sink)
   const list = sink.list?.bind(sink)
   const read = sink.read?.bind(sink)
+  const replace = sink.replace?.bind(sink)
   return {
     name,
     collection,
@@ -93,6 +94,16 @@ export function guardSink<T>(
         return values
       },
     }),
+    ...(replace && {
+      async replace(replacements) {
+        checkOpen()
+        const outcomes = await withSinkErrors(name, () => replace(replacements))
+        if (outcomes.length !== replacements.length) {
+          throw broken(name, `answered ${replacements.length} replacements with ${outcomes.length} outcomes`)
+        }
+        return outcomes
+      },
+    }),
     close: () => (closing ??= close()),
   }
 }
@@ -107,9 +118,9 @@ async function withSinkErrors<R>(name: string, call: () => Promise<R>): Promise<
 
 function checkCapabilities(sink: Sink): void {
   const { name, capabilities } = sink
-  for (const method of ['list', 'read'] as const) {
+  for (const method of ['list', 'read', 'replace'] as const) {
     const has = sink[method] !== undefined
-    if (has === capabilities[method]) continue
+    if (has === (capabilities[method] ?? false)) continue
     throw broken(
       name,
       has ? `has ${method}() and does not declare it` : `declares ${method} and has no ${method}()`,

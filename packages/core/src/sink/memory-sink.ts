@@ -6,6 +6,8 @@ import { applied, stale, type Outcome } from './outcome.ts'
 import type {
   Fence,
   OpenPartitionOptions,
+  Replacement,
+  ReplaceOutcome,
   Sink,
   SinkCapabilities,
   SinkPartition,
@@ -53,13 +55,18 @@ export function memorySink<T>(options: MemorySinkOptions<T>): MemorySink<T> {
   return {
     name,
     collection,
-    capabilities: { transactions: true, list: true, read: true, concurrency, batch },
+    capabilities: { transactions: true, list: true, read: true, replace: true, concurrency, batch },
     target,
     open: async (partition) => openPartition(name, target, partition),
     async *list() {
       for (const { key, deleted, stamp, hash } of target.rows.values()) yield { key, deleted, stamp, hash }
     },
-    read: async (keys) => keys.map((key) => target.rows.get(key)),
+    read: async (keys) =>
+      keys.map((key) => {
+        const held = target.rows.get(key)
+        return held && { ...held, mark: markOf(held) }
+      }),
+    replace: async (replacements) => replacements.map((replacement) => replaceRow(target, replacement)),
     close: async () => {},
     entries: () => new Map(liveEntries<T>(target)),
   }
@@ -104,11 +111,28 @@ function openPartition(name: string, target: MemoryTarget, options: OpenPartitio
   }
 }
 
-function applyChange(target: MemoryTarget, { key, kind, stamp, hash, value }: Change): Outcome {
-  const held = target.rows.get(key)
-  if (held && compareStamps(stamp, held.stamp) <= 0) return stale
-  target.rows.set(key, { key, deleted: kind === 'delete', stamp, hash, value })
+function applyChange(target: MemoryTarget, change: Change): Outcome {
+  const held = target.rows.get(change.key)
+  if (held && compareStamps(change.stamp, held.stamp) <= 0) return stale
+  target.rows.set(change.key, rowOf(change))
   return applied
+}
+
+function replaceRow(target: MemoryTarget, { key, observed, change }: Replacement): ReplaceOutcome {
+  const held = target.rows.get(key)
+  if ((held && markOf(held)) !== observed?.mark) return { kind: 'changed' }
+  if (change) target.rows.set(key, rowOf(change))
+  else target.rows.delete(key)
+  return { kind: 'replaced' }
+}
+
+/** Everything there is to a row, as text. */
+function markOf({ deleted, stamp, hash, value }: SinkValue): string {
+  return JSON.stringify([deleted, stamp.epoch, stamp.sequence, String(hash), value])
+}
+
+function rowOf({ key, kind, stamp, hash, value }: Change): SinkValue {
+  return { key, deleted: kind === 'delete', stamp, hash, value }
 }
 
 function* liveEntries<T>(target: MemoryTarget): Iterable<[string, T]> {

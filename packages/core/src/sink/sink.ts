@@ -1,6 +1,7 @@
 import type { Change } from '../change/change.ts'
 import type { Stamp } from '../change/stamp.ts'
 import type { Collection } from '../collection/collection.ts'
+import type { HeadwaterError } from '../errors/headwater-error.ts'
 import type { Outcome } from './outcome.ts'
 
 /**
@@ -26,6 +27,9 @@ import type { Outcome } from './outcome.ts'
  *    says that this batch can never be taken as a whole (the guard halves it until the culprit stands alone), `SINK_FENCED`
  *    that the partition is lost; anything else counts as "not now" for the whole batch, which is offered again.
  * 6. **The user's own data.** The replica is plain data under the user's names; bookkeeping is apart or prefixed.
+ * 7. **Mended on sight only.** `replace` puts a change in place of exactly what `read` gave, older or newer, or forgets the
+ *    key altogether; where anything that is stored of the key differs from what was read, it is left as it is. Look and
+ *    write are one atomic step for each key. It asks for no fence: what a worker applies meanwhile is a difference.
  */
 export interface Sink<T = unknown> {
   /** The technology and target, for messages and logs: `postgres table "products"`. Never a secret. */
@@ -39,6 +43,8 @@ export interface Sink<T = unknown> {
   list?(options?: { signal?: AbortSignal }): AsyncIterable<SinkRow>
   /** What the target holds of these keys, in their order; undefined for a key it does not know. Only where `capabilities.read`. */
   read?(keys: readonly string[]): Promise<readonly (SinkValue | undefined)[]>
+  /** Puts keys right that `read` showed to be wrong: one answer each, in their order. Only where `capabilities.replace`. */
+  replace?(replacements: readonly Replacement[]): Promise<readonly ReplaceOutcome[]>
   /** Gives back what the sink itself opened; never a client that the user passed in. Safe to call twice. */
   close(): Promise<void>
 }
@@ -52,6 +58,8 @@ export interface SinkCapabilities {
   readonly transactions: boolean
   readonly list: boolean
   readonly read: boolean
+  /** Whether `read` gives marks, and `replace` goes by them. Default false. */
+  readonly replace?: boolean
   /** How many `apply` calls of one partition may run at the same time; their keys never overlap. */
   readonly concurrency: number
   /** The most changes, and the most bytes of payload, that one `apply` should be given. */
@@ -115,4 +123,24 @@ export interface SinkRow {
 export interface SinkValue extends SinkRow {
   /** `undefined` for a tombstone. */
   readonly value: unknown
+  /** Opaque: another one as soon as anything that is stored of the key is another. Where `capabilities.replace`. */
+  readonly mark?: string
 }
+
+/** What is to stand in place of what was seen. */
+export interface Replacement {
+  readonly key: string
+  /** The partition of the log that the key belongs to. */
+  readonly partition: number
+  /** As `read` gave it; undefined when it gave nothing. */
+  readonly observed: SinkValue | undefined
+  /** What the key is to hold, a delete included; undefined to forget the key, and every trace of it. */
+  readonly change: Change | undefined
+}
+
+export type ReplaceOutcome =
+  | { readonly kind: 'replaced' }
+  /** Something else stands there by now: look again. */
+  | { readonly kind: 'changed' }
+  /** The sink can never hold this change. */
+  | { readonly kind: 'reject'; readonly error: HeadwaterError }

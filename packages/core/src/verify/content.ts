@@ -20,7 +20,7 @@ export function hasItsContent(hasher: Hasher, collection: AnyCollection, held: S
 }
 
 /** The value as canonical JSON; undefined where it is no JSON. */
-export function canonicalOf(value: unknown): string | undefined {
+function canonicalOf(value: unknown): string | undefined {
   try {
     return canonicalJson(value)
   } catch (error) {

@@ -36,6 +36,9 @@ export interface Difference {
 export interface VerifyReport {
   /** `undecided`: nothing differs, but some keys were still behind when the time was over. */
   readonly result: 'equal' | 'different' | 'undecided'
+  /** The group that was looked at, and whether stored values were: what `repair` needs to judge alike. */
+  readonly group: string
+  readonly deep: boolean
   /** Whether every key that was compared is equal, and none is behind. */
   readonly equal: boolean
   /** Keys that were compared and live on at least one side. */
@@ -94,6 +97,7 @@ export async function groupFeeding(parts: LogParts, sink: AnySink): Promise<stri
 class Verification {
   readonly #parts: LogParts
   readonly #sink: AnySink
+  readonly #group: string
   readonly #options: VerifyOptions
   readonly #judge: KeyJudge
   readonly #counts = { behind: 0, stale: 0, missing: 0, corrupt: 0, foreign: 0 }
@@ -106,6 +110,7 @@ class Verification {
   constructor(parts: LogParts, sink: AnySink, group: string, options: VerifyOptions) {
     this.#parts = parts
     this.#sink = sink
+    this.#group = group
     this.#options = options
     this.#judge = new KeyJudge(parts, sink, group, options.deep ?? false)
   }
@@ -120,6 +125,8 @@ class Verification {
     const result = different ? 'different' : behind > 0 ? 'undecided' : 'equal'
     return {
       result,
+      group: this.#group,
+      deep: this.#options.deep ?? false,
       equal: result === 'equal',
       checked: this.#checked,
       counts: this.#counts,

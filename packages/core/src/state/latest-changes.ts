@@ -1,0 +1,61 @@
+import { locate, type Router } from '../append/prepare.ts'
+import type { Change } from '../change/change.ts'
+import { formatPosition } from '../change/position.ts'
+import { formatVersion } from '../change/version.ts'
+import type { AnyCollection } from '../collection/collection.ts'
+import { changeAt } from '../log/change-at.ts'
+import type { LogParts } from '../namespace/log.ts'
+import { StateReader } from './state-reader.ts'
+import type { StateRecord } from './state-record.ts'
+
+/** The change that made each key what it is: what a sink must be given to hold the key as the log does. */
+export class LatestChanges {
+  readonly #parts: LogParts
+  readonly #router: Router
+  readonly #state: StateReader
+
+  constructor(parts: LogParts, router: Router) {
+    const { connection, keys, deadlineMs } = parts
+    this.#parts = parts
+    this.#router = router
+    this.#state = new StateReader(connection, keys, router, deadlineMs)
+  }
+
+  /**
+   * In the order of the keys; undefined for a key that never was, and for one whose value is neither kept beside the log
+   * nor in the log any more.
+   */
+  async read(collection: AnyCollection, keys: readonly string[]): Promise<(Change | undefined)[]> {
+    const records = await this.#state.records(collection, keys)
+    return await Promise.all(
+      records.map(
+        async (record, index) => record && (await this.#changeOf(collection, keys[index]!, record)),
+      ),
+    )
+  }
+
+  async #changeOf(collection: AnyCollection, key: string, record: StateRecord): Promise<Change | undefined> {
+    const { partition, bucket } = locate(this.#router, collection, key)
+    if (!record.deleted && record.payload === '') {
+      const change = await changeAt(this.#parts, partition, record.stamp)
+      return change?.key === key && change.collection === collection.name ? change : undefined
+    }
+    const { stamp, version, hash, deleted, payload } = record
+    return {
+      collection: collection.name,
+      key,
+      kind: deleted ? 'delete' : 'put',
+      partition,
+      bucket,
+      stamp,
+      position: formatPosition(partition, stamp),
+      version: formatVersion(version, stamp.epoch),
+      schemaVersion: collection.schemaVersion,
+      time: 0,
+      payload,
+      value: deleted ? undefined : (JSON.parse(payload) as unknown),
+      hash,
+      metadata: {},
+    }
+  }
+}
