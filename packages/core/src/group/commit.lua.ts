@@ -4,10 +4,10 @@ export const source: string = `-- Acknowledges entries and moves the checkpoint,
 --   ARGV[1] group name  ARGV[2] owner  ARGV[3] token  ARGV[4] lease in ms
 --   ARGV[5] checkpoint  ARGV[6] what the sink has saved  ARGV[7…] entry IDs
 -- Returns 'committed' or 'fenced'.
-local group = redis.call('HMGET', KEYS[1], 'owner', 'token')
+local group = redis.call('HMGET', KEYS[1], 'owner', 'token', 'checkpoint')
 if group[1] ~= ARGV[2] or group[2] ~= ARGV[3] then return 'fenced' end
--- A first write that a full Redis does not refuse.
-redis.call('HDEL', KEYS[1], '')
+-- A first write that a full Redis does not refuse. Whatever was wrong with the log did not stop what has moved on.
+redis.call('HDEL', KEYS[1], group[3] == ARGV[5] and '' or 'damage')
 for from = 7, #ARGV, 1000 do
   redis.pcall('XACK', KEYS[2], ARGV[1], unpack(ARGV, from, math.min(from + 999, #ARGV)))
 end

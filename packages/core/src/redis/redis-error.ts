@@ -43,6 +43,13 @@ export function redisError(kind: RedisErrorKind, doing: string, error: unknown):
         cause: error,
       })
     case 'final':
+      if (reason.includes('WRONGTYPE')) {
+        return new HeadwaterError(
+          'LOG_DAMAGED',
+          `Something else stands under a key of the log, as ${doing} found: ${reason}`,
+          { cause: error },
+        )
+      }
       return new HeadwaterError('REDIS_REFUSED', `Redis refused ${doing}: ${reason}`, { cause: error })
     default:
       return new HeadwaterError('REDIS_UNAVAILABLE', `Redis could not be used for ${doing}: ${reason}`, {

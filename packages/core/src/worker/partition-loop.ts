@@ -520,10 +520,11 @@ function endOf(error: unknown): PartitionEnd {
     return { kind: 'restart', error: new HeadwaterError('LOG_DAMAGED', error.message) }
   if (error instanceof HistoryForked)
     return { kind: 'restart', error: new HeadwaterError('LOG_DAMAGED', error.message) }
-  if (isHeadwaterError(error, 'SINK_FENCED')) return { kind: 'fenced', reason: error.message }
-  if (isHeadwaterError(error, 'LOG_DAMAGED')) return { kind: 'damaged', error }
-  if (isHeadwaterError(error)) return { kind: 'restart', error }
-  return { kind: 'restart', error: redisError(redisErrorKind(error), 'working on a partition', error) }
+  const told = isHeadwaterError(error)
+    ? error
+    : redisError(redisErrorKind(error), 'working on a partition', error)
+  if (told.code === 'SINK_FENCED') return { kind: 'fenced', reason: told.message }
+  return { kind: told.code === 'LOG_DAMAGED' ? 'damaged' : 'restart', error: told }
 }
 
 /** The checkpoint as far as it is in the surviving history. */
