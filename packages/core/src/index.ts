@@ -21,6 +21,13 @@ export { HeadwaterError, isHeadwaterError } from './errors/headwater-error.ts'
 export type { Feed, FeedOptions } from './feed/feed.ts'
 export type { FeedChange } from './feed/feed-change.ts'
 export type { FeedPosition } from './feed/feed-position.ts'
+export {
+  feedHandler,
+  type FeedHandler,
+  type FeedHandlerOptions,
+  type FeedPermission,
+  type FeedRequest,
+} from './feed/sse.ts'
 export type { FeedStart } from './feed/subscription.ts'
 export { guardSink, type GuardOptions } from './sink/guarded-sink.ts'
 export { memorySink, type MemorySink, type MemorySinkOptions, type MemoryTarget } from './sink/memory-sink.ts'
