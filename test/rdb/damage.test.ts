@@ -7,9 +7,9 @@ import { givenSeed } from '../support/seed.ts'
 import { collect, damageOf, onlyEntry } from './collect.ts'
 import { bytesOf, checksumOf, dumpOf, int64, longLength, string } from './dump-bytes.ts'
 import { answerOf, keyspaceOfItems } from './keyspace.ts'
-import { plainClient } from './plain-client.ts'
+import { plainClient } from '../support/plain-client.ts'
 import { fillRandomly, smallEncodings } from './random-keyspace.ts'
-import { Random } from './random.ts'
+import { Random } from '../support/random.ts'
 
 async function smallDump(seed: number): Promise<Buffer> {
   await using server = await startRedis({ own: true, config: smallEncodings })

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { Random } from './random.ts'
+import type { Random } from '../support/random.ts'
 
 type Argument = string | number | Buffer
 

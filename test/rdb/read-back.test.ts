@@ -5,9 +5,9 @@ import { describe, expect, it } from 'vitest'
 import { givenSeed } from '../support/seed.ts'
 import { collect } from './collect.ts'
 import { keyspaceOf, keyspaceOfItems } from './keyspace.ts'
-import { plainClient } from './plain-client.ts'
+import { plainClient } from '../support/plain-client.ts'
 import { fillRandomly, smallEncodings } from './random-keyspace.ts'
-import { Random } from './random.ts'
+import { Random } from '../support/random.ts'
 
 const seeds = givenSeed === undefined ? [1, 2] : [givenSeed]
 

@@ -3,9 +3,9 @@ import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { startRedis } from '@headwater/local-servers'
 import { keyspaceOf } from './keyspace.ts'
-import { plainClient } from './plain-client.ts'
+import { plainClient } from '../support/plain-client.ts'
 import { fillRandomly } from './random-keyspace.ts'
-import { Random } from './random.ts'
+import { Random } from '../support/random.ts'
 
 const folder = join(import.meta.dirname, 'recorded')
 mkdirSync(folder, { recursive: true })

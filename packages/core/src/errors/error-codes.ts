@@ -12,6 +12,9 @@ export type ErrorCode =
   | 'EXPECTED_INVALID'
   | 'PARTITIONS_DIFFER'
   | 'STATE_REQUIRED'
+  | 'UPCAST_FAILED'
+  | 'EVENTS_ONLY'
+  | 'EVENT_INVALID'
   | 'VERSION_CONFLICT'
   | 'KEY_ABSENT'
   | 'OUTCOME_UNKNOWN'
@@ -31,6 +34,11 @@ export type ErrorCode =
   | 'SINK_FENCED'
   | 'SINK_MISCONFIGURED'
   | 'SINK_CONTRACT'
+  | 'SOURCE_UNAVAILABLE'
+  | 'SOURCE_REFUSED'
+  | 'TARGET_REFUSED'
+  | 'CAPTURE_DAMAGED'
+  | 'CAPTURE_FENCED'
 
 export interface ErrorCodeEntry {
   readonly means: string
@@ -104,6 +112,21 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
   STATE_REQUIRED: {
     means: 'The operation reads the current value, and this collection keeps none beside the log.',
     remedy: "Define the collection with state: 'values', or read the value elsewhere and use put.",
+    retryable: false,
+  },
+  UPCAST_FAILED: {
+    means: 'An upcaster of the collection or decider failed on a stored value.',
+    remedy: 'Mend the upcaster, so that it reads everything that its schema version ever held.',
+    retryable: false,
+  },
+  EVENTS_ONLY: {
+    means: 'A value was put or patched in a decider, whose state follows from events.',
+    remedy: 'Send a command with log.decide.',
+    retryable: false,
+  },
+  EVENT_INVALID: {
+    means: 'A decider gave an event of a type that it does not define, or whose data does not match its schema.',
+    remedy: 'Correct `decide`, or the schema of the event.',
     retryable: false,
   },
   VERSION_CONFLICT: {
@@ -202,6 +225,31 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
   SINK_CONTRACT: {
     means: 'A sink, or its caller, broke the contract of adapters.',
     remedy: 'Run the conformance kit against the adapter.',
+    retryable: false,
+  },
+  SOURCE_UNAVAILABLE: {
+    means: 'The server to capture from cannot be reached.',
+    remedy: 'Check its address, and that it runs; then start the capture again.',
+    retryable: true,
+  },
+  SOURCE_REFUSED: {
+    means: 'The server to capture from cannot be captured as it is (permissions, version, values of modules).',
+    remedy: 'Read the reason in the message and change the source, or capture in another way.',
+    retryable: false,
+  },
+  TARGET_REFUSED: {
+    means: 'The server to capture into cannot be the target (it holds other data, is a Cluster, is too old).',
+    remedy: 'Choose another target, or allow what the message says.',
+    retryable: false,
+  },
+  CAPTURE_DAMAGED: {
+    means: 'A replayed transaction met an error, so the target differs from the source.',
+    remedy: 'Find out who else writes to the target, then capture anew.',
+    retryable: false,
+  },
+  CAPTURE_FENCED: {
+    means: 'Another process captures into this target under the same name.',
+    remedy: 'Let one of them do it, or give them names and targets of their own.',
     retryable: false,
   },
 }

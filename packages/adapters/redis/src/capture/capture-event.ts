@@ -1,0 +1,26 @@
+/** What a capture tells about itself: for logs, and for tests that wait for something to happen. No values, no secrets. */
+export type CaptureEvent =
+  /** Connected, and the stream goes on where the target is. */
+  | { readonly kind: 'attached'; readonly offset: number }
+  /** Everything is copied. Why: it is the first time, or the source cannot continue where we are. */
+  | {
+      readonly kind: 'full-copy'
+      readonly reason: 'first' | 'source-cannot-continue'
+      readonly offset: number
+    }
+  /** The source failed over, or restarted, and its stream goes on without a new copy. */
+  | { readonly kind: 'history-renamed'; readonly replicationId: string }
+  /** Of a full copy. Bytes of the dump; `etaSeconds` is a guess from the speed so far. */
+  | {
+      readonly kind: 'copying'
+      readonly step: 'receiving' | 'applying'
+      readonly bytes: number
+      /** Unknown while a source sends without writing its dump to disk first. */
+      readonly totalBytes: number | undefined
+      readonly etaSeconds: number | undefined
+    }
+  | { readonly kind: 'copied'; readonly keys: number; readonly seconds: number }
+  /** The source or the target failed, and is tried again. */
+  | { readonly kind: 'retrying'; readonly side: 'source' | 'target'; readonly error: Error }
+  /** The target lost what it had acknowledged (a failover): the stream is applied again from where it is. */
+  | { readonly kind: 'target-went-back'; readonly offset: number | undefined }

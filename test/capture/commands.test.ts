@@ -1,0 +1,310 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type RedisConfig, startProxy, startRedis, startSentinel } from '@headwater/local-servers'
+import {
+  type CaptureEvent,
+  type CommandCapture,
+  type CommandCaptureOptions,
+  startCommandCapture,
+} from '@headwater/redis'
+import type { Redis } from 'ioredis'
+import { describe, expect, it } from 'vitest'
+import { eventually } from '../support/eventually.ts'
+import { plainClient } from '../support/plain-client.ts'
+import { Random } from '../support/random.ts'
+import { givenSeed } from '../support/seed.ts'
+import { fillRandomly } from '../rdb/random-keyspace.ts'
+import { differences } from './same-data.ts'
+import { storm } from './storm.ts'
+
+const quick: RedisConfig = { 'repl-diskless-sync-delay': '0' }
+
+async function startPair(sourceConfig: RedisConfig = {}, targetConfig: RedisConfig = {}) {
+  const [source, target] = await Promise.all([
+    startRedis({ own: true, config: { ...quick, ...sourceConfig } }),
+    startRedis({ own: true, config: targetConfig }),
+  ])
+  const clients = { source: plainClient(source.options), target: plainClient(target.options) }
+  const spool = mkdtempSync(join(tmpdir(), 'headwater-capture-'))
+  const events: CaptureEvent[] = []
+  return {
+    source,
+    target,
+    clients,
+    events,
+    capture: (options: Partial<CommandCaptureOptions> = {}) =>
+      startCommandCapture({
+        from: source.options,
+        to: target.options,
+        spool,
+        onEvent: (event) => events.push(event),
+        ...options,
+      }),
+    async [Symbol.asyncDispose]() {
+      for (const client of Object.values(clients)) client.disconnect()
+      await Promise.all([source.stop(), target.stop()])
+    },
+  }
+}
+
+describe('a full copy', () => {
+  it.each([
+    ['from a source that writes its dump to disk', { 'repl-diskless-sync': 'no' }],
+    ['from a source that sends its dump at once', { 'repl-diskless-sync': 'yes' }],
+  ])('has every key of every database, %s', async (_, config) => {
+    await using pair = await startPair(config)
+    await fillRandomly(pair.clients.source, new Random(givenSeed ?? 1), 200)
+    await using capture = await pair.capture()
+    await capture.caughtUp()
+    expect(await differences(pair.clients.source, pair.clients.target, 'held')).toEqual([])
+    await capture.release()
+    expect(await differences(pair.clients.source, pair.clients.target, 'released')).toEqual([])
+  })
+})
+
+describe('a storm of commands', () => {
+  it('ends with the same data at source and replica', async () => {
+    const random = new Random(givenSeed ?? 2)
+    await using pair = await startPair()
+    await storm(pair.clients.source, random, 50)
+    await using capture = await pair.capture()
+    await storm(pair.clients.source, random, 200)
+    expect(await lastingDifferences(pair, capture)).toEqual([])
+  })
+})
+
+describe('a capture that meets trouble', () => {
+  it('ends with the same data though links are cut at random bytes, and goes on without another full copy', async () => {
+    const random = new Random(givenSeed ?? 3)
+    await using pair = await startPair({ 'repl-backlog-size': '64mb' })
+    await using toSource = await startProxy(pair.source.options)
+    await using toTarget = await startProxy(pair.target.options)
+    await using capture = await pair.capture({ from: { ...toSource.address }, to: { ...toTarget.address } })
+    await capture.caughtUp()
+    for (let round = 0; round < 12; round++) {
+      const commands = storm(pair.clients.source, random, 15)
+      const link = random.pick([toSource, toTarget])
+      if (random.chance(0.3)) link.chop()
+      if (random.chance(0.5)) void toTarget.loseReply(random.pick(['EXEC', 'WATCH', 'MULTI']))
+      await commands
+      link.cut()
+      link.heal()
+    }
+    expect(await lastingDifferences(pair, capture)).toEqual([])
+    expect(pair.events.filter(({ kind }) => kind === 'full-copy')).toHaveLength(1)
+    expect(pair.events.some(({ kind }) => kind === 'retrying')).toBe(true)
+  })
+
+  it('copies everything again, and says so, when the source cannot continue where it is', async () => {
+    await using pair = await startPair({ 'repl-backlog-size': '16kb' })
+    await using proxy = await startProxy(pair.source.options)
+    await using capture = await pair.capture({ from: { ...proxy.address } })
+    await capture.caughtUp()
+    proxy.refuse()
+    proxy.cut()
+    await pair.clients.source.set('gone', 'before it was seen')
+    await pair.clients.source.set('large', 'x'.repeat(100_000))
+    await pair.clients.source.del('gone')
+    await proxy.accept()
+    expect(await lastingDifferences(pair, capture)).toEqual([])
+    expect(pair.events).toContainEqual(
+      expect.objectContaining({ kind: 'full-copy', reason: 'source-cannot-continue' }),
+    )
+  })
+
+  it('goes on where it was when source and target are started again', async () => {
+    await using pair = await startPair({ save: '3600 1' }, { save: '3600 1' })
+    await pair.clients.source.set('first', '1')
+    await using capture = await pair.capture()
+    await capture.caughtUp()
+    await pair.source.restart()
+    await pair.target.restart()
+    await eventually(() => pair.clients.source.set('second', '2'))
+    expect(await lastingDifferences(pair, capture)).toEqual([])
+    expect(await pair.clients.target.get('second')).toBe('2')
+    expect(pair.events.filter(({ kind }) => kind === 'full-copy')).toHaveLength(1)
+  })
+
+  it('does not let a key expire early, however long the copy and the silence take', async () => {
+    await using pair = await startPair()
+    await pair.clients.source.set('renewed', 'value', 'PX', 300)
+    const renew = setInterval(() => void pair.clients.source.pexpire('renewed', 300), 50)
+    try {
+      await pair.target.kill('SIGSTOP')
+      const starting = pair.capture()
+      await pair.clients.source.set('deleted', 'later', 'PX', 100)
+      await eventually(async () => expect(await pair.clients.source.get('deleted')).toBeNull())
+      await pair.target.kill('SIGCONT')
+      await using capture = await starting
+      await capture.caughtUp()
+      expect(await pair.clients.target.get('renewed')).toBe('value')
+      await pair.target.kill('SIGSTOP')
+      await pair.clients.source.set('brief', 'value', 'PX', 400)
+      await eventually(async () => expect(await pair.clients.source.get('brief')).toBeNull())
+      await pair.target.kill('SIGCONT')
+      await capture.caughtUp()
+      expect(await pair.clients.target.get('renewed')).toBe('value')
+      expect(await pair.clients.target.get('brief')).toBeNull()
+    } finally {
+      clearInterval(renew)
+    }
+  })
+})
+
+describe('a capture process that is killed', () => {
+  it('is continued by the next one, without doubling or losing anything', async () => {
+    const random = new Random(givenSeed ?? 4)
+    await using pair = await startPair({ 'repl-backlog-size': '64mb' })
+    const spool = mkdtempSync(join(tmpdir(), 'headwater-capture-'))
+    for (let round = 0; round < 4; round++) {
+      const program = fork(join(import.meta.dirname, 'capture-process.ts'), {
+        execArgv: ['--conditions=@headwater/source', '--import', 'tsx'],
+        env: { ...process.env, FROM: pair.source.url, TO: pair.target.url, SPOOL: spool },
+      })
+      const commands = storm(pair.clients.source, random, 60)
+      await once(program, 'message')
+      // Somewhere in its work: the commands are not all there when the first is.
+      await storm(pair.clients.source, random, random.between(1, 30))
+      program.kill('SIGKILL')
+      await once(program, 'exit')
+      await commands
+    }
+    await using capture = await pair.capture({ spool })
+    expect(await lastingDifferences(pair, capture)).toEqual([])
+    expect(pair.events.filter(({ kind }) => kind === 'full-copy')).toEqual([])
+  })
+})
+
+describe('two captures into one target', () => {
+  it('end with the later one, and the earlier one says so', async () => {
+    await using pair = await startPair()
+    await using first = await pair.capture()
+    await first.caughtUp()
+    await using second = await pair.capture({ spool: mkdtempSync(join(tmpdir(), 'headwater-capture-')) })
+    await second.caughtUp()
+    await pair.clients.source.set('key', 'value')
+    await expect(first.done).rejects.toMatchObject({ code: 'CAPTURE_FENCED' })
+    expect(await lastingDifferences(pair, second)).toEqual([])
+  })
+})
+
+describe('a target', () => {
+  it('is refused when it holds other data, is the source, or is a Cluster', async () => {
+    await using pair = await startPair()
+    await pair.clients.target.set('precious', 'data')
+    await expect(pair.capture()).rejects.toMatchObject({ code: 'TARGET_REFUSED' })
+    expect(await pair.clients.target.get('precious')).toBe('data')
+    await expect(pair.capture({ to: pair.source.options })).rejects.toMatchObject({ code: 'OPTION_INVALID' })
+    await using cluster = await startRedis({ own: true, port: true, config: { 'cluster-enabled': 'yes' } })
+    await expect(pair.capture({ to: cluster.options })).rejects.toThrow(/mode state.*\[TARGET_REFUSED\]/)
+  })
+
+  it('is emptied first when that is allowed', async () => {
+    await using pair = await startPair()
+    await pair.clients.target.set('other', 'data')
+    await pair.clients.source.set('key', 'value')
+    await using capture = await pair.capture({ replace: true })
+    expect(await lastingDifferences(pair, capture)).toEqual([])
+  })
+
+  it('that answers a replayed command with an error stops the capture, which does not count it as done', async () => {
+    await using pair = await startPair()
+    const capture = await pair.capture()
+    await capture.caughtUp()
+    // Somebody else writes to the replica.
+    await pair.clients.target.set('list', 'no list')
+    await pair.clients.source.multi().set('before', '1').rpush('list', 'element').exec()
+    await expect(capture.done).rejects.toMatchObject({ code: 'CAPTURE_DAMAGED' })
+    await expect(pair.capture()).rejects.toMatchObject({ code: 'CAPTURE_DAMAGED' })
+    await using again = await pair.capture({ replace: true })
+    expect(await lastingDifferences(pair, again)).toEqual([])
+  })
+})
+
+describe('a source', () => {
+  it('is attached to with a user and a password, or refuses with the reason', async () => {
+    await using pair = await startPair()
+    await pair.clients.source.call(
+      'ACL',
+      'SETUSER',
+      'follower',
+      'on',
+      '>secret',
+      '+psync',
+      '+replconf',
+      '+ping',
+      '+info',
+    )
+    const from = { ...pair.source.options, username: 'follower', password: 'secret' }
+    await pair.clients.source.set('key', 'value')
+    await using capture = await pair.capture({ from })
+    expect(await lastingDifferences(pair, capture)).toEqual([])
+    await pair.clients.source.call('ACL', 'SETUSER', 'reader', 'on', '>secret', '+@read', '+ping', '+info')
+    const refused = await pair.capture({
+      from: { ...from, username: 'reader' },
+      replace: true,
+      name: 'other',
+      spool: mkdtempSync(join(tmpdir(), 'headwater-capture-')),
+    })
+    await expect(refused.done).rejects.toMatchObject({
+      code: 'SOURCE_REFUSED',
+      message: expect.not.stringContaining('secret') as string,
+    })
+  })
+
+  it('waits for our acknowledgement like for that of any replica', async () => {
+    await using pair = await startPair()
+    await using capture = await pair.capture()
+    await capture.caughtUp()
+    await pair.clients.source.set('key', 'value')
+    expect(Number(await pair.clients.source.call('WAIT', 1, 5_000))).toBe(1)
+  })
+})
+
+describe('a source behind Sentinel', () => {
+  it('is followed over a failover without a new copy', async () => {
+    await using set = await startSentinel()
+    await using target = await startRedis({ own: true })
+    const events: CaptureEvent[] = []
+    const first = plainClient((await set.master()).options)
+    await first.set('before', '1')
+    await using capture = await startCommandCapture({
+      from: set.options,
+      to: target.options,
+      spool: mkdtempSync(join(tmpdir(), 'headwater-capture-')),
+      onEvent: (event) => events.push(event),
+    })
+    await capture.caughtUp()
+    first.disconnect()
+    await (await set.master()).kill('SIGKILL')
+    await eventually(() => expect(events.some(({ kind }) => kind === 'history-renamed')).toBe(true), {
+      timeoutMs: 20_000,
+    })
+    await using second = plainClient((await set.master()).options)
+    await second.set('after', '2')
+    await capture.caughtUp()
+    await using replica = plainClient(target.options)
+    expect(await differences(second, replica, 'held')).toEqual([])
+    expect(events.filter(({ kind }) => kind === 'full-copy')).toHaveLength(1)
+  })
+})
+
+/** What still differs when there was time for everything to arrive, and for the source to expire what is due. */
+async function lastingDifferences(
+  { clients }: { clients: { source: Redis; target: Redis } },
+  capture: CommandCapture,
+): Promise<string[]> {
+  let found: string[] = []
+  const look = async () => {
+    await capture.caughtUp()
+    found = await differences(clients.source, clients.target, 'held')
+    if (found.length > 0) throw new Error('They differ.')
+  }
+  await eventually(look).catch((error: Error) => {
+    if (found.length === 0) throw error
+  })
+  return found
+}
