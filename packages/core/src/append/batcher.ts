@@ -5,7 +5,7 @@ import { missingHeader } from '../namespace/metadata.ts'
 import type { PartitionKeys } from '../namespace/keys.ts'
 import { backoffMs, type Backoff } from '../redis/backoff.ts'
 import type { Connection, RedisClient } from '../redis/connection.ts'
-import { nodeOfKey, socketOf } from '../redis/node-of-key.ts'
+import { onNodeOfKey, socketOf } from '../redis/node-of-key.ts'
 import { pause } from '../redis/persist.ts'
 import type { ScriptInput } from '../redis/script.ts'
 import {
@@ -171,12 +171,14 @@ export class Batcher {
   async #send(client: RedisClient, input: ScriptInput): Promise<unknown> {
     const { replicas, replicasTimeoutMs, partition, keys } = this.#options
     if (replicas === 0) return await appendScript.run(client, input)
-    const node = await nodeOfKey(client, keys.log)
-    const socket = socketOf(node)
-    const reply = await appendScript.run(node, input)
-    const reached = Number(await node.call('WAIT', replicas, replicasTimeoutMs))
-    if (socketOf(node) !== socket)
-      throw new Error('the connection was replaced before the replicas were counted')
+    const { reply, reached } = await onNodeOfKey(client, keys.log, async (node) => {
+      const socket = socketOf(node)
+      const reply = await appendScript.run(node, input)
+      const reached = Number(await node.call('WAIT', replicas, replicasTimeoutMs))
+      if (socketOf(node) !== socket)
+        throw new Error('the connection was replaced before the replicas were counted')
+      return { reply, reached }
+    })
     if (reached >= replicas) return reply
     throw new HeadwaterError(
       'DURABILITY_NOT_REACHED',
@@ -196,7 +198,7 @@ export class Batcher {
 
 export function resultsOf(
   partition: number,
-  request: Pick<PreparedRequest, 'changes'>,
+  request: { readonly changes: readonly { readonly key: string }[] },
   verdict: Extract<Verdict, { kind: 'stored' | 'duplicate' }>,
 ): AppendResult[] {
   const { epoch, first, versions } = verdict
