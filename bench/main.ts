@@ -78,7 +78,13 @@ for (const question of chosenQuestions()) {
   // After each question: a long run that is broken off keeps what it has.
   if (resultsFile !== undefined) writeResults(resultsFile, bench, questions, answered)
 }
-console.log(JSON.stringify({ ratios: medianRatios(answered) }))
+const missing = Object.assign({}, ...answered.map(({ answer }) => answer.missing)) as Record<string, string>
+console.log(
+  JSON.stringify({
+    ratios: medianRatios(answered),
+    ...(Object.keys(missing).length > 0 && { missing }),
+  }),
+)
 
 function chosenQuestions(): readonly Question[] {
   if (options.all) return questions

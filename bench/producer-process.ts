@@ -35,10 +35,9 @@ const producerCalls = {
    *
    * @returns how far it fell behind its schedule at worst, in ms
    */
-  async sendAtRate(from: number, perSecond: number, seconds: number, bytes: number): Promise<number> {
+  async sendAtRate(from: number, count: number, perSecond: number, bytes: number): Promise<number> {
     const startedAt = performance.now()
     const confirmed: Promise<unknown>[] = []
-    const count = perSecond * seconds
     let sent = 0
     let behindMs = 0
     while (sent < count) {

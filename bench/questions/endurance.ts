@@ -20,14 +20,15 @@ export const endurance: Question = {
     await using producer = await openProducer(headwater, servers.addresses)
     await consumer.call('start')
     const slices = Math.max(4, Math.round((minutes * 60 * bench.scale) / sliceSeconds))
-    const seconds = bench.scale < 1 ? 1 : sliceSeconds
+    const seconds = Math.max(0.2, Math.min(sliceSeconds, (minutes * 60 * bench.scale) / slices))
+    const count = Math.round(seconds * perSecond)
     const megabytes: number[] = []
     for (let slice = 0; slice < slices; slice++) {
-      await producer.call('sendAtRate', slice * seconds * perSecond, perSecond, seconds, bytes)
+      await producer.call('sendAtRate', slice * count, count, perSecond, bytes)
       megabytes.push((await consumer.call('resident')) / 2 ** 20)
       if (slice % 18 === 0) bench.progress.say(`${megabytes.at(-1)!.toFixed(0)} MiB`)
     }
-    await consumer.call('caughtUp', slices * seconds * perSecond)
+    await consumer.call('caughtUp', slices * count)
     await Promise.all([producer.call('close'), consumer.call('close')])
     const quarter = Math.floor(slices / 4)
     const [second, last] = [megabytes.slice(quarter, 2 * quarter), megabytes.slice(-quarter)]

@@ -30,7 +30,7 @@ export const latency: Question = {
     const lines: Line[] = []
     for (const rate of perSecond) {
       const measure = (system: System) => async (): Promise<Measured> => {
-        const load = { perSecond: rate, seconds: Math.ceil(seconds * bench.scale), bytes: 100 }
+        const load = { perSecond: rate, seconds: Math.max(0.2, seconds * bench.scale), bytes: 100 }
         const { percentiles, behindMs } = await measureLatency(system, servers.addresses, load)
         return { p50: at(percentiles, 0.5), p99: at(percentiles, 0.99), behindMs, percentiles }
       }

@@ -8,7 +8,7 @@ export interface LineChart {
   readonly lines: readonly Line[]
 }
 
-export interface Axis {
+interface Axis {
   readonly label: string
   /** Where the axis is marked, and with what; also its range. */
   readonly ticks: readonly (readonly [value: number, label: string])[]

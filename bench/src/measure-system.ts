@@ -7,6 +7,8 @@ import type { Sending, System } from './system.ts'
 
 /** So much of each measurement goes before it, uncounted, until the code is compiled and every key exists. */
 const warmUp = 0.2
+/** More of it where less is sent. */
+const warmUpAtRate = 0.6
 const limitMs = 180_000
 
 export interface Load {
@@ -98,15 +100,13 @@ export async function measureLatency(
   await using consumer = await openConsumer(system, addresses, true)
   await using producer = await openProducer(system, addresses)
   await consumer.call('start')
-  const before = Math.ceil(seconds * warmUp)
-  await limited(system, producer.call('sendAtRate', 0, perSecond, before, bytes))
-  await limited(system, consumer.call('caughtUp', perSecond * before))
+  const count = Math.round(perSecond * seconds)
+  const before = Math.round(count * warmUpAtRate)
+  await limited(system, producer.call('sendAtRate', 0, before, perSecond, bytes))
+  await limited(system, consumer.call('caughtUp', before))
   await consumer.call('forget')
-  const behindMs = await limited(
-    system,
-    producer.call('sendAtRate', perSecond * before, perSecond, seconds, bytes),
-  )
-  await limited(system, consumer.call('caughtUp', perSecond * (before + seconds)))
+  const behindMs = await limited(system, producer.call('sendAtRate', before, count, perSecond, bytes))
+  await limited(system, consumer.call('caughtUp', before + count))
   const percentiles = await consumer.call('percentiles')
   await Promise.all([producer.call('close'), consumer.call('close')])
   return { percentiles, behindMs }
