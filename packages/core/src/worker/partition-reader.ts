@@ -113,7 +113,10 @@ export class PartitionReader {
       const batch = decodeBatch(partition, entry, context)
       let follows = continuation(this.#last, batch)
       if (follows.kind === 'gap' || follows.kind === 'new-epoch') {
-        batches.push(...(await this.#fill(batch)))
+        const filled = await this.#fill(batch)
+        batches.push(...filled)
+        // It was the last of what was missing: given out, and not yet to be acknowledged.
+        if (filled.at(-1)?.batch.id === batch.id) continue
         follows = continuation(this.#last, batch)
       }
       if (follows.kind === 'follows') {
