@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import type { AppendChangeOptions } from './append-change.ts'
+import type { CaptureOptions } from './commands/capture.ts'
 import type { ImportOptions } from './commands/import.ts'
 import type { TailOptions } from './commands/tail.ts'
 import { errorReport } from './error-report.ts'
@@ -135,6 +136,25 @@ function commandLine(): Command {
     .action(async (collection: string, file: string, options: ImportOptions) => {
       const { importRecords } = await import('./commands/import.ts')
       await importRecords(invocation(), collection, file, options)
+    })
+
+  program
+    .command('capture')
+    .description('copy a Redis into another, without touching it, and follow it')
+    .requiredOption('--from <url>', 'the Redis to follow: redis://, rediss:// or unix://')
+    .requiredOption('--to <url>', 'the Redis that becomes its replica')
+    .addOption(
+      new Option('--mode <mode>', 'commands: every transaction, as it was')
+        .choices(['commands'])
+        .makeOptionMandatory(),
+    )
+    .option('--once', 'end when it has what the source has now, and let its keys expire by themselves')
+    .option('--replace', 'delete what the target holds, if it is not of this capture')
+    .option('--name <name>', 'of this capture, at the target (default: default)')
+    .option('--spool <folder>', 'for what the target does not have yet (default: in the folder for state)')
+    .action(async (options: CaptureOptions) => {
+      const { capture } = await import('./commands/capture.ts')
+      await capture(invocation(), options)
     })
 
   return program

@@ -1,0 +1,71 @@
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startRedis } from '@headwater/local-servers'
+import { describe, expect, it } from 'vitest'
+import { Call, headwater, lastLine } from '../cli/headwater.ts'
+import { fillRandomly } from '../rdb/random-keyspace.ts'
+import { plainClient } from '../support/plain-client.ts'
+import { Random } from '../support/random.ts'
+import { differences } from './same-data.ts'
+
+describe('headwater capture', () => {
+  it('copies once, reports, and leaves a target that is on its own', async () => {
+    const password = 'correct-horse'
+    await using source = await startRedis({
+      own: true,
+      config: { 'repl-diskless-sync-delay': '0', requirepass: password },
+    })
+    await using target = await startRedis({ own: true })
+    await using from = plainClient({ path: source.socketPath, password })
+    await using to = plainClient(target.options)
+    await fillRandomly(from, new Random(1), 100)
+    const spool = mkdtempSync(join(tmpdir(), 'headwater-capture-'))
+    const url = `unix://${source.socketPath}?password=${encodeURIComponent(password)}`
+    const args = ['--from', url, '--to', target.url, '--mode', 'commands', '--spool', spool]
+    const ended = await headwater(['capture', ...args, '--once', '--json'])
+    expect(ended.ending).toBe(0)
+    expect(lastLine(ended)).toMatchObject({ mode: 'commands', fullCopies: 1, released: true })
+    expect(await differences(from, to, 'released')).toEqual([])
+    const again = await headwater(['capture', ...args, '--once'])
+    expect(again).toMatchObject({ ending: 1, stderr: expect.stringContaining('[TARGET_REFUSED]') as string })
+    for (const text of [ended.stderr, ended.stdout, again.stderr]) expect(text).not.toContain(password)
+  })
+
+  it('follows until SIGTERM, and goes on from there the next time', async () => {
+    await using source = await startRedis({ own: true, config: { 'repl-diskless-sync-delay': '0' } })
+    await using target = await startRedis({ own: true })
+    await using from = plainClient(source.options)
+    await using to = plainClient(target.options)
+    const spool = mkdtempSync(join(tmpdir(), 'headwater-capture-'))
+    const args = ['--from', source.url, '--to', target.url, '--mode', 'commands', '--spool', spool, '--json']
+    await from.set('first', '1')
+    for (const copies of [1, 0]) {
+      const call = new Call(['capture', ...args])
+      await call.says(copies === 1 ? 'keys were copied' : 'continues where the target is')
+      await from.set('second', String(copies))
+      call.process.kill('SIGTERM')
+      const ended = await call.ended()
+      expect(ended.ending).toBe(0)
+      expect(lastLine(ended)).toMatchObject({ fullCopies: copies, released: false })
+    }
+    expect(await to.get('first')).toBe('1')
+  })
+
+  it('says what is missing', async () => {
+    expect(await headwater(['capture', '--from', 'redis://localhost'])).toMatchObject({ ending: 2 })
+    const gone = await headwater([
+      'capture',
+      '--from',
+      'unix:///nowhere',
+      '--to',
+      'unix:///nowhere',
+      '--mode',
+      'commands',
+    ])
+    expect(gone).toMatchObject({
+      ending: 1,
+      stderr: expect.stringContaining('[SOURCE_UNAVAILABLE]') as string,
+    })
+  })
+})
