@@ -77,8 +77,8 @@ describe('a log', () => {
     await (await connect(server.url, { namespace, collections: [visits, products] })).close()
     await using log = await connect(server.url, { namespace, create: false })
     expect(await log.collections()).toEqual([
-      { name: 'products', state: 'values', partitionKey: false },
-      { name: 'visits', state: 'versions', partitionKey: true },
+      { name: 'products', state: 'values', decider: false, partitionKey: false },
+      { name: 'visits', state: 'versions', decider: false, partitionKey: true },
     ])
   })
 

@@ -127,7 +127,7 @@ function recordOf(bytes: Buffer): RawRecord {
     hashHigh: bytes.readUIntBE(16, 4),
     hashLow: bytes.readUIntBE(20, 5),
     deleted: bytes.readUInt8(25) === 2,
-    payload: bytes.subarray(26).toString(),
+    payload: bytes.subarray(28).toString(),
   }
 }
 

@@ -1,4 +1,5 @@
 export type { AppendOptions } from './append/appender.ts'
+export type { Decision, DecideOptions } from './append/decide.ts'
 export type { AppendResult } from './append/append-result.ts'
 export type { ChangeRequest, DeleteRequest, PatchRequest, PutRequest } from './append/change-request.ts'
 export type { Expected } from './append/expected.ts'
@@ -16,6 +17,16 @@ export {
   type CollectionOptions,
   type StateKept,
 } from './collection/collection.ts'
+export {
+  defineDecider,
+  type AnyDecider,
+  type Decider,
+  type DeciderOptions,
+  type Decides,
+  type EventOf,
+  type EventSchemas,
+} from './collection/decider.ts'
+export type { Upcasters } from './collection/upcast.ts'
 export { errorCodes, type ErrorCode } from './errors/error-codes.ts'
 export { HeadwaterError, isHeadwaterError } from './errors/headwater-error.ts'
 export type { Feed, FeedOptions } from './feed/feed.ts'

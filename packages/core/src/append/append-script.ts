@@ -1,4 +1,5 @@
 import { HeadwaterError } from '../errors/headwater-error.ts'
+import type { StateKept } from '../collection/collection.ts'
 import { source as publishLua } from '../feed/publish.lua.ts'
 import { source as epochLua } from '../namespace/epoch.lua.ts'
 import type { PartitionKeys } from '../namespace/keys.ts'
@@ -11,6 +12,10 @@ export const appendScript: Script = script('append', epochLua, publishLua, appen
 /** Slots are sent as one character each, from "!" to "~". */
 export const slotsMax = 90
 const slotCharacter = (index: number): string => String.fromCharCode(33 + index)
+const keptCharacters: Readonly<Record<StateKept, string>> = { values: 'v', versions: 'n', none: '-' }
+/** Three characters of seven bits each. */
+const packVersion = (version: number): string =>
+  String.fromCharCode(version >>> 14, (version >>> 7) & 127, version & 127)
 
 export interface AppendBatch {
   readonly producer: string
@@ -27,6 +32,10 @@ export function encodeAppend(keys: PartitionKeys, batch: AppendBatch, resultsWin
   const metadata = new Map<string, number>()
   const typeOf: number[] = []
   const metadataOf: number[] = []
+  const traces = new Map<string, number>()
+  const tracesOf: number[] = []
+  const folded: string[] = []
+  let foldedAt = ''
   const entityKeys: string[] = []
   const payloads: string[] = []
   const pairs: (string | number)[] = []
@@ -39,23 +48,28 @@ export function encodeAppend(keys: PartitionKeys, batch: AppendBatch, resultsWin
   let valuesKept = false
   let single = true
 
-  for (const [index, { changes, idempotencyField, metadata: json }] of batch.requests.entries()) {
+  for (const [index, { changes, idempotencyField, metadata: json, trace }] of batch.requests.entries()) {
     sizes += `${changes.length} `
     if (changes.length > 1) single = false
     if (idempotencyField !== undefined) pairs.push(index + 1, idempotencyField)
     const metadataIndex = json === undefined ? 0 : indexIn(metadata, json) + 1
-    for (const { collection, escapedKey, operation, payload, hash, bucket, expectedCode } of changes) {
+    const traceIndex = trace === undefined ? 0 : indexIn(traces, trace) + 1
+    for (const change of changes) {
+      const { collection, escapedKey, operation, payload, hash, bucket, expectedCode } = change
       typeOf.push(indexIn(types, `${collection.name}@${collection.schemaVersion}`))
       metadataOf.push(metadataIndex)
-      const slotKey = keys.state(collection.name, bucket)
-      let slot = slots.get(slotKey)
+      tracesOf.push(traceIndex)
+      const slotName = keys.state(collection.name, bucket)
+      let slot = slots.get(slotName)
       if (slot === undefined) {
         slot = slots.size
-        slots.set(slotKey, slot)
-        slotKeys.push(slotKey)
-        const digest = indexIn(digests, keys.digest(collection.name))
+        slots.set(slotName, slot)
+        const kept = keptCharacters[collection.state]
+        // Where nothing is kept there is no such key: one that is there stands in its place.
+        slotKeys.push(kept === '-' ? keys.header : slotName)
+        const digest = kept === '-' ? 0 : indexIn(digests, keys.digest(collection.name))
         slotTable +=
-          slotCharacter(digest) + slotCharacter(bucket) + (collection.state === 'values' ? 'v' : 'n')
+          slotCharacter(digest) + slotCharacter(bucket) + kept + packVersion(collection.schemaVersion)
       }
       if (collection.state === 'values') valuesKept = true
       slotOf += slotCharacter(slot)
@@ -63,6 +77,10 @@ export function encodeAppend(keys: PartitionKeys, batch: AppendBatch, resultsWin
       hashes += hash
       entityKeys.push(escapedKey)
       payloads.push(payload)
+      if (change.folded !== undefined) {
+        folded.push(change.folded)
+        foldedAt += `${entityKeys.length} `
+      }
       if (expectedCode !== undefined) expectations += `${entityKeys.length} ${expectedCode};`
     }
   }
@@ -85,8 +103,12 @@ export function encodeAppend(keys: PartitionKeys, batch: AppendBatch, resultsWin
       metadata.size > 0 ? metadataOf.join(' ') : '',
       resultsWindowMs,
       valuesKept ? 'each' : 'joined',
+      [...traces.keys()].join('\n'),
+      traces.size > 0 ? tracesOf.join(' ') : '',
+      foldedAt,
       ...entityKeys,
       ...(valuesKept ? payloads : [payloads.join('\n')]),
+      ...folded,
       ...pairs,
     ],
   }

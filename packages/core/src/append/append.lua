@@ -7,15 +7,18 @@
 --   ARGV[1] producer         ARGV[2] its batch number, rising
 --   ARGV[3] changes          ARGV[4] changes of each request, '' when it is one everywhere
 --   ARGV[5] types, a line each ("products@1")   ARGV[6] type of each change from 0, '' when there is one
---   ARGV[7] operations, a letter a change: p put, d delete
+--   ARGV[7] operations, a letter a change: p put, d delete, e event
 --   ARGV[8] slot of each change, a character from '!' on
---   ARGV[9] slots, three characters each: digest from '!' on, bucket from '!' on, v or n (values kept or not)
+--   ARGV[9] slots, six characters each: digest from '!' on, bucket from '!' on, what the state keeps (v values,
+--           n versions, - nothing: then the slot's key is not looked at), schema version in three of 7 bits each
 --   ARGV[10] content hashes, nine characters of 7 bits each
 --   ARGV[11] expectations "change word[ number epoch];…", words: absent, exists, version
 --   ARGV[12] metadata, a line each   ARGV[13] metadata of each change from 1 (0 none), '' when there is none
 --   ARGV[14] how long results are kept, ms
 --   ARGV[15] payloads: 'each' one argument a change, 'joined' all in one argument, a line each
---   ARGV[16…] keys, payloads, then pairs of request and idempotency field
+--   ARGV[16] trace contexts, a line each   ARGV[17] trace context of each change, as for metadata
+--   ARGV[18] events that bring the folded state of their key, by number, in order
+--   ARGV[19…] keys, payloads, folded states, then pairs of request and idempotency field
 --
 -- Returns the result, as text that is also kept for a repeated batch: "epoch first time|versions|exceptions", where
 -- exceptions are "request conflict change number epoch live;" or "request duplicate epoch first versions;".
@@ -45,11 +48,16 @@ if not epoch then return 'missing' end
 
 local changes = tonumber(ARGV[3])
 local operations, slot_of, slots, hashes = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-local slot_count = #slots / 3
+local slot_count = #slots / 6
 local first_slot = #KEYS - slot_count
-local first_key, first_payload = 15, 15 + changes
+local first_key, first_payload = 18, 18 + changes
 local each = ARGV[15] == 'each'
 local first_pair = first_payload + (each and changes or 1)
+local folded = {}
+for change in string.gmatch(ARGV[18], '%d+') do
+  first_pair = first_pair + 1
+  folded[tonumber(change)] = ARGV[first_pair]
+end
 
 -- What the state holds of every key: one HMGET a slot. The empty field proves that the bucket itself is there.
 local held, fields, filled = {}, {}, {}
@@ -60,9 +68,15 @@ for change = 1, changes do
   filled[slot] = at
   fields[slot][at] = ARGV[first_key + change]
 end
+local kept = {}
 for slot = 1, slot_count do
-  held[slot] = call('HMGET', KEYS[first_slot + slot], unpack(fields[slot]))
-  if held[slot][1] ~= '' then return 'missing' end
+  kept[slot] = byte(slots, slot * 6 - 3)
+  if kept[slot] == 45 then
+    held[slot] = {}
+  else
+    held[slot] = call('HMGET', KEYS[first_slot + slot], unpack(fields[slot]))
+    if held[slot][1] ~= '' then return 'missing' end
+  end
 end
 
 -- Verdicts. Without expectations and idempotency keys there is nothing to refuse, and this costs nothing.
@@ -105,7 +119,7 @@ if ARGV[11] ~= '' or #ARGV > first_pair then
         local record = held[slot][at_of[change]]
         if record then
           local record_epoch, _, record_version = unpack_record('>I4I6I6', record)
-          at = { record_version, record_epoch, byte(record, 26) == 1 }
+          at = { record_version, record_epoch, byte(record, 26) ~= 2 }
         else
           at = { 0, 0, false }
         end
@@ -121,7 +135,7 @@ if ARGV[11] ~= '' or #ARGV > first_pair then
           return false
         end
       end
-      written[mark] = { at[1] + 1, epoch, byte(operations, change) == 112 }
+      written[mark] = { at[1] + 1, epoch, byte(operations, change) ~= 100 }
       if change == to then
         for seen_mark, state in pairs(written) do
           local seen_slot, seen_key = string.match(seen_mark, '^(%d+) (.*)$')
@@ -157,11 +171,11 @@ end
 -- The new records, versions and digest differences.
 local count = 0
 local versions, writes, high, low, latest = {}, {}, {}, {}, {}
-local keys, payloads, kept_operations, types_of, metadata_of
+local keys, payloads, kept_operations, types_of, metadata_of, traces_of
 local partial = refusals > 0
 local version_of = remember_count > 0 and {} or nil
-if partial then keys, payloads, kept_operations, types_of, metadata_of = {}, {}, {}, {}, {} end
-local lines, type_indexes, metadata_indexes
+if partial then keys, payloads, kept_operations, types_of, metadata_of, traces_of = {}, {}, {}, {}, {}, {} end
+local lines, type_indexes, metadata_indexes, trace_indexes
 if partial then
   if not each then
     lines = {}
@@ -175,12 +189,19 @@ if partial then
     metadata_indexes = {}
     for index in string.gmatch(ARGV[13], '%d+') do metadata_indexes[#metadata_indexes + 1] = index end
   end
+  if ARGV[17] ~= '' then
+    trace_indexes = {}
+    for index in string.gmatch(ARGV[17], '%d+') do trace_indexes[#trace_indexes + 1] = index end
+  end
 end
-local values_kept = {}
+local schema_versions = {}
 for slot = 1, slot_count do
   filled[slot], writes[slot], high[slot], low[slot], latest[slot] = 1, {}, 0, 0, {}
-  values_kept[slot] = byte(slots, slot * 3) == 118
+  local v1, v2, v3 = byte(slots, slot * 6 - 2, slot * 6)
+  schema_versions[slot] = (v1 * 128 + v2) * 128 + v3
 end
+-- In a state record: 1 put, 2 delete, 3 event.
+local operation_codes = { [112] = 1, [100] = 2, [101] = 3 }
 for change = 1, changes do
   local slot = byte(slot_of, change) - 32
   local at = filled[slot] + 1
@@ -188,24 +209,35 @@ for change = 1, changes do
   if not (refused and refused[change]) then
     count = count + 1
     local key = ARGV[first_key + change]
-    local record = latest[slot][key] or held[slot][at]
     local version = 1
-    local h1, h2, h3, h4, l1, l2, l3, l4, l5 = byte(hashes, change * 9 - 8, change * 9)
-    local hash_high = ((h1 * 128 + h2) * 128 + h3) * 128 + h4
-    local hash_low = (((l1 * 128 + l2) * 128 + l3) * 128 + l4) * 128 + l5
-    high[slot], low[slot] = high[slot] + hash_high, low[slot] + hash_low
-    if record then
-      local _, _, old_version, old_high, old_low = unpack_record('>I4I6I6I4I5', record)
-      version = old_version + 1
-      high[slot], low[slot] = high[slot] - old_high, low[slot] - old_low
+    if kept[slot] == 45 then
+      -- Nothing is kept that could be counted on: the sequence rises too.
+      version = format('%d', sequence + count)
+    else
+      local record = latest[slot][key] or held[slot][at]
+      local h1, h2, h3, h4, l1, l2, l3, l4, l5 = byte(hashes, change * 9 - 8, change * 9)
+      local hash_high = ((h1 * 128 + h2) * 128 + h3) * 128 + h4
+      local hash_low = (((l1 * 128 + l2) * 128 + l3) * 128 + l4) * 128 + l5
+      high[slot], low[slot] = high[slot] + hash_high, low[slot] + hash_low
+      if record then
+        local _, _, old_version, old_high, old_low = unpack_record('>I4I6I6I4I5', record)
+        version = old_version + 1
+        high[slot], low[slot] = high[slot] - old_high, low[slot] - old_low
+      end
+      local operation = byte(operations, change)
+      record = pack(
+        '>I4I6I6I4I5BI2', epoch, sequence + count, version, hash_high, hash_low,
+        operation_codes[operation], schema_versions[slot]
+      )
+      if kept[slot] == 118 then
+        if operation == 112 then record = record .. ARGV[first_payload + change]
+        elseif operation == 101 then record = record .. (folded[change] or '') end
+      end
+      latest[slot][key] = record
+      local write = writes[slot]
+      local next_write = #write
+      write[next_write + 1], write[next_write + 2] = key, record
     end
-    local put = byte(operations, change) == 112
-    record = pack('>I4I6I6I4I5B', epoch, sequence + count, version, hash_high, hash_low, put and 1 or 2)
-    if put and values_kept[slot] then record = record .. ARGV[first_payload + change] end
-    latest[slot][key] = record
-    local write = writes[slot]
-    local next_write = #write
-    write[next_write + 1], write[next_write + 2] = key, record
     versions[count] = version
     if version_of then version_of[change] = version end
     if partial then
@@ -214,6 +246,7 @@ for change = 1, changes do
       kept_operations[count] = sub(operations, change, change)
       if type_indexes then types_of[count] = type_indexes[change] end
       if metadata_indexes then metadata_of[count] = metadata_indexes[change] end
+      if trace_indexes then traces_of[count] = trace_indexes[change] end
     end
   end
 end
@@ -272,6 +305,11 @@ if count > 0 then
     entry[at + 1], entry[at + 2] = 'metadata', ARGV[12]
     entry[at + 3], entry[at + 4] = 'metadata-of', partial and concat(metadata_of, ' ') or ARGV[13]
   end
+  if ARGV[17] ~= '' then
+    local at = #entry
+    entry[at + 1], entry[at + 2] = 'traces', ARGV[16]
+    entry[at + 3], entry[at + 4] = 'traces-of', partial and concat(traces_of, ' ') or ARGV[17]
+  end
   call('XADD', KEYS[2], epoch .. '-' .. last_sequence, unpack(entry))
   call('HSET', KEYS[1], 'sequence', last_sequence)
   if opens then open_epoch(KEYS[1], server_id, epoch, sequence, now) end
@@ -280,7 +318,7 @@ if count > 0 then
     local write = writes[slot]
     if #write > 0 then
       call('HSET', KEYS[first_slot + slot], unpack(write))
-      local digest, lane = byte(slots, slot * 3 - 2) - 32, 2 * (byte(slots, slot * 3 - 1) - 33)
+      local digest, lane = byte(slots, slot * 6 - 5) - 32, 2 * (byte(slots, slot * 6 - 4) - 33)
       local operations_of = sums[digest]
       if not operations_of then operations_of = {} sums[digest] = operations_of end
       sum = #operations_of

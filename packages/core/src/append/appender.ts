@@ -3,17 +3,25 @@ import { escapeKey } from '../change/key.ts'
 import type { AnyCollection } from '../collection/collection.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { replicasRequired, type Durability } from '../namespace/durability.ts'
-import type { NamespaceKeys } from '../namespace/keys.ts'
+import { upcast } from '../collection/upcast.ts'
 import { backoffMs, type Backoff } from '../redis/backoff.ts'
-import type { Connection } from '../redis/connection.ts'
-import { pause, persist } from '../redis/persist.ts'
-import type { StateReader } from '../state/state-reader.ts'
+import { pause } from '../redis/persist.ts'
+import type { StateRecord } from '../state/state-record.ts'
 import type { AppendResult } from './append-result.ts'
 import { parseStoredResult } from './append-script.ts'
-import { Batcher, batchChangesMax, batchSizeMax, resultsOf } from './batcher.ts'
-import type { ChangeRequest, PatchRequest } from './change-request.ts'
+import { batchChangesMax, batchSizeMax, resultsOf } from './batcher.ts'
+import type { ChangeRequest, EventRequest, PatchRequest } from './change-request.ts'
 import { encodeExpected, type Expected } from './expected.ts'
-import { locate, prepareDelete, preparePut, validate, type RoutedChange, type Router } from './prepare.ts'
+import type { AppendTarget } from './lanes.ts'
+import {
+  locate,
+  prepareDelete,
+  prepareEvent,
+  preparePut,
+  validate,
+  type RoutedChange,
+  type Router,
+} from './prepare.ts'
 import { VersionConflictError } from './version-conflict-error.ts'
 
 export interface AppendOptions {
@@ -28,20 +36,19 @@ export interface AppendOptions {
 }
 
 export interface AppenderOptions {
-  readonly namespace: string
-  readonly keys: NamespaceKeys
   readonly router: Router
-  readonly state: StateReader
-  /** Opens a connection of its own: for appends, and another for those that wait for replicas. */
-  readonly openConnection: (purpose: string) => Connection
-  readonly producer: string
+  readonly state: RecordReader
+  readonly target: AppendTarget
   readonly durability: Durability
   readonly replicas: number
   readonly deadlineMs: number
-  readonly attemptMs: number
-  readonly resultsWindowMs: number
   /** Throws where a collection was not given to connect(). */
   readonly checkCollection: (collection: AnyCollection) => void
+}
+
+/** Reads what the state keeps of keys. */
+export interface RecordReader {
+  records(collection: AnyCollection, keys: readonly string[]): Promise<(StateRecord | undefined)[]>
 }
 
 const metadataBytesMax = 8_192
@@ -51,11 +58,6 @@ const betweenPatches: Backoff = { firstMs: 2, maxMs: 100 }
 /** The way of a change into the log: validated, encoded, routed, batched. */
 export class Appender {
   readonly #options: AppenderOptions
-  /** Batchers by required replicas, then partition. `WAIT` blocks its connection, so each requirement has one of its own. */
-  readonly #lanes = new Map<
-    number,
-    { readonly connection: Connection; readonly batchers: (Batcher | undefined)[] }
-  >()
   /** Appends between their call and their batcher, so that closing can wait for them. */
   readonly #preparing = new Set<Promise<unknown>>()
 
@@ -89,16 +91,44 @@ export class Appender {
     }
   }
 
-  /** Waits until everything handed in has settled. */
-  async idle(): Promise<void> {
-    await Promise.allSettled(this.#preparing)
-    for (const { batchers } of this.#lanes.values()) {
-      await Promise.all(batchers.map(async (batcher) => batcher?.idle()))
+  /** Appends the events of one decision. */
+  appendEvents(requests: readonly EventRequest[], options: AppendOptions): Promise<AppendResult[]> {
+    try {
+      return this.#track(this.#appendList(requests, options.expected, this.#context(options)))
+    } catch (error) {
+      return Promise.reject(asError(error))
     }
   }
 
+  /** What is kept of these keys, deleted ones included. */
+  records(collection: AnyCollection, keys: readonly string[]): Promise<(StateRecord | undefined)[]> {
+    this.#options.checkCollection(collection)
+    return this.#options.state.records(collection, keys)
+  }
+
+  /** The results of an earlier append with this idempotency key, within the window. */
+  async remembered(
+    collection: AnyCollection,
+    key: string,
+    idempotencyKey: string,
+  ): Promise<AppendResult[] | undefined> {
+    checkIdempotencyKey(idempotencyKey)
+    const { partition } = locate(this.#options.router, collection, key)
+    const field = idempotencyField(collection, key, idempotencyKey)
+    const text = await this.#options.target.recall(partition, field)
+    if (text === undefined) return undefined
+    const verdict = parseStoredResult(text)
+    return resultsOf(partition, { changes: verdict.versions.map(() => ({ key })) }, verdict)
+  }
+
+  /** Waits until everything handed in has settled. */
+  async idle(): Promise<void> {
+    await Promise.allSettled(this.#preparing)
+    await this.#options.target.idle()
+  }
+
   close(): void {
-    for (const { connection } of this.#lanes.values()) connection.close()
+    this.#options.target.close()
   }
 
   #context({ idempotencyKey, metadata, durability }: AppendOptions): AppendContext {
@@ -111,7 +141,7 @@ export class Appender {
     }
   }
 
-  #prepare(request: ChangeRequest, expected: Expected): RoutedChange | Promise<RoutedChange> {
+  #prepare(request: ChangeRequest | EventRequest, expected: Expected): RoutedChange | Promise<RoutedChange> {
     if (typeof request?.collection?.name !== 'string') {
       throw new HeadwaterError(
         'VALUE_INVALID',
@@ -131,6 +161,8 @@ export class Appender {
         return prepareDelete(router, request.collection, request.key, expected)
       case 'patch':
         return this.#preparePatch(request, expected)
+      case 'event':
+        return prepareEvent(router, request, expected)
       default:
         throw new HeadwaterError(
           'VALUE_INVALID',
@@ -140,7 +172,7 @@ export class Appender {
   }
 
   async #appendList(
-    requests: readonly ChangeRequest[],
+    requests: readonly (ChangeRequest | EventRequest)[],
     expected: Expected | readonly Expected[] | undefined,
     context: AppendContext,
   ): Promise<AppendResult[]> {
@@ -199,8 +231,8 @@ export class Appender {
         const conflict = error instanceof VersionConflictError || isHeadwaterError(error, 'KEY_ABSENT')
         if (conflict && context.idempotencyKey !== undefined) {
           // A retry of a patch that did succeed: what it was based on has gone since, but its result is remembered.
-          const result = await this.#remembered(request.collection, request.key, context.idempotencyKey)
-          if (result) return result
+          const results = await this.remembered(request.collection, request.key, context.idempotencyKey)
+          if (results) return first(results)
         }
         const again = error instanceof VersionConflictError && (expected === 'any' || expected === 'exists')
         if (!again || !(await this.#mayPatchAgain(attempt, context))) throw error
@@ -220,7 +252,7 @@ export class Appender {
     if (collection.state !== 'values') {
       throw new HeadwaterError(
         'STATE_REQUIRED',
-        `patch reads the latest value, and ${collection.name} is defined with state "versions".`,
+        `patch reads the latest value, and ${collection.name} is defined with state "${collection.state}".`,
       )
     }
     if (typeof changes !== 'object' || changes === null || Array.isArray(changes)) {
@@ -243,7 +275,7 @@ export class Appender {
     const actual = formatVersion(record.version, record.stamp.epoch)
     const fits = expectedCode === undefined || expected === 'exists' || expected === actual
     if (!fits) throw new VersionConflictError(collection.name, key, expected, actual)
-    const latest = JSON.parse(record.payload) as unknown
+    const latest = upcast(collection, 'put', record.schemaVersion, JSON.parse(record.payload))
     if (typeof latest !== 'object' || latest === null || Array.isArray(latest)) {
       throw new HeadwaterError(
         'VALUE_INVALID',
@@ -261,27 +293,11 @@ export class Appender {
     return change
   }
 
-  async #remembered(
-    collection: AnyCollection,
-    key: string,
-    idempotencyKey: string,
-  ): Promise<AppendResult | undefined> {
-    const { partition } = locate(this.#options.router, collection, key)
-    const { results } = this.#options.keys.partitions[partition]!
-    const field = idempotencyField(collection, key, idempotencyKey)
-    const options = { doing: 'reading the result of an earlier append', deadlineMs: this.#options.deadlineMs }
-    for (const hash of results) {
-      const text = await persist(this.#lane(0).connection, options, (client) => client.hget(hash, field))
-      if (text)
-        return resultsOf(partition, { changes: [{ key } as RoutedChange] }, parseStoredResult(text))[0]
-    }
-    return undefined
-  }
-
   #store(changes: readonly RoutedChange[], context: AppendContext): Promise<AppendResult[]> {
     const [{ collection, key, partition }] = changes as readonly [RoutedChange]
     let size = context.metadata?.length ?? 0
-    for (const change of changes) size += change.payload.length + change.key.length
+    for (const { payload, key, folded } of changes)
+      size += payload.length + key.length + (folded?.length ?? 0)
     if (changes.length > 1 && size > batchSizeMax) {
       return Promise.reject(
         new HeadwaterError(
@@ -291,7 +307,7 @@ export class Appender {
       )
     }
     return new Promise((resolve, reject) => {
-      this.#batcher(context.replicas, partition).add({
+      this.#options.target.store(context.replicas, partition, {
         changes,
         idempotencyField:
           context.idempotencyKey === undefined
@@ -304,34 +320,6 @@ export class Appender {
         reject,
       })
     })
-  }
-
-  #lane(replicas: number): { readonly connection: Connection; readonly batchers: (Batcher | undefined)[] } {
-    let lane = this.#lanes.get(replicas)
-    if (!lane) {
-      lane = {
-        connection: this.#options.openConnection(replicas === 0 ? 'append' : `append-${replicas}-replicas`),
-        batchers: [],
-      }
-      this.#lanes.set(replicas, lane)
-    }
-    return lane
-  }
-
-  #batcher(replicas: number, partition: number): Batcher {
-    const lane = this.#lane(replicas)
-    return (lane.batchers[partition] ??= new Batcher({
-      namespace: this.#options.namespace,
-      partition,
-      keys: this.#options.keys.partitions[partition]!,
-      connection: lane.connection,
-      producer: `${this.#options.producer}${replicas === 0 ? '' : `-${replicas}`}`,
-      resultsWindowMs: this.#options.resultsWindowMs,
-      attemptMs: this.#options.attemptMs,
-      replicas,
-      // Shorter than an attempt: too few replicas is an answer, and not a dead connection.
-      replicasTimeoutMs: Math.ceil(this.#options.attemptMs / 2),
-    }))
   }
 
   #track<T>(running: Promise<T>): Promise<T> {

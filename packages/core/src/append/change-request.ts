@@ -16,6 +16,16 @@ export interface PatchRequest {
   readonly changes: object
 }
 
+/** An event that was decided. Not public: without the state that follows from it, it must not enter. */
+export interface EventRequest {
+  readonly kind: 'event'
+  readonly collection: AnyCollection
+  readonly key: string
+  readonly event: { readonly type: string; readonly data: unknown }
+  /** The state after it, as canonical JSON; only of the last event of a list. */
+  readonly folded?: string
+}
+
 export interface DeleteRequest {
   readonly kind: 'delete'
   readonly collection: AnyCollection

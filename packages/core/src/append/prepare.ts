@@ -7,7 +7,8 @@ import type { AnyCollection, CollectionOf } from '../collection/collection.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { batchSizeMax } from './batcher.ts'
 import { encodeExpected, type Expected } from './expected.ts'
-import type { PreparedChange } from './prepared.ts'
+import type { EventRequest } from './change-request.ts'
+import type { Operation, PreparedChange } from './prepared.ts'
 
 /** Largest payload: what must fit into one batch beside its key. */
 const payloadBytesMax: number = batchSizeMax - 4_096
@@ -54,24 +55,44 @@ export function preparePut<T>(
   expected: Expected,
 ): RoutedChange {
   const key = keyOf(collection, value)
-  let payload
+  const payload = encode(collection, key, value)
+  return route(router, collection, key, collection.state === 'none' ? 'e' : 'p', payload, expected)
+}
+
+/** @throws HeadwaterError KEY_INVALID, EVENT_INVALID, VALUE_TOO_LARGE */
+export function prepareEvent(
+  router: Router,
+  { collection, key, event, folded }: EventRequest,
+  expected: Expected,
+): RoutedChange {
+  checkKey(collection.name, key)
+  const payload = encode(collection, key, event)
+  if (folded !== undefined) checkSize(collection, key, folded)
+  return route(router, collection, key, 'e', payload, expected, folded)
+}
+
+/** @throws HeadwaterError VALUE_INVALID, VALUE_TOO_LARGE */
+function encode(collection: AnyCollection, key: string, value: unknown): string {
   try {
-    payload = canonicalJson(value)
+    const payload = canonicalJson(value)
+    checkSize(collection, key, payload)
+    return payload
   } catch (error) {
-    if (!isHeadwaterError(error)) throw error
+    if (!isHeadwaterError(error, 'VALUE_INVALID')) throw error
     throw new HeadwaterError(
       'VALUE_INVALID',
       `The value of key ${JSON.stringify(key.slice(0, 100))} of ${collection.name}: ${error.message}`,
       { cause: error },
     )
   }
-  if (payload.length > payloadBytesMax / 3 && Buffer.byteLength(payload) > payloadBytesMax) {
-    throw new HeadwaterError(
-      'VALUE_TOO_LARGE',
-      `The value of key ${JSON.stringify(key.slice(0, 100))} of ${collection.name} has ${Buffer.byteLength(payload)} bytes of JSON; the limit is ${payloadBytesMax}.`,
-    )
-  }
-  return route(router, collection, key, 'p', payload, expected)
+}
+
+function checkSize(collection: AnyCollection, key: string, payload: string): void {
+  if (payload.length <= payloadBytesMax / 3 || Buffer.byteLength(payload) <= payloadBytesMax) return
+  throw new HeadwaterError(
+    'VALUE_TOO_LARGE',
+    `The value of key ${JSON.stringify(key.slice(0, 100))} of ${collection.name} has ${Buffer.byteLength(payload)} bytes of JSON; the limit is ${payloadBytesMax}.`,
+  )
 }
 
 /** @throws HeadwaterError KEY_INVALID, EXPECTED_INVALID */
@@ -82,6 +103,12 @@ export function prepareDelete(
   expected: Expected,
 ): RoutedChange {
   checkKey(collection.name, key)
+  if (collection.state === 'none') {
+    throw new HeadwaterError(
+      'STATE_REQUIRED',
+      `${collection.name} is defined with state "none": what happened stays, and there is nothing to delete.`,
+    )
+  }
   return route(router, collection, key, 'd', '', expected)
 }
 
@@ -124,22 +151,42 @@ function route(
   router: Router,
   collection: AnyCollection,
   key: string,
-  operation: 'p' | 'd',
+  operation: Operation,
   payload: string,
   expected: Expected,
+  folded?: string,
 ): RoutedChange {
   const { partition, bucket } = locate(router, collection, key)
-  const kind = operation === 'p' ? 'put' : 'delete'
+  const expectedCode = encodeExpected(expected)
+  if (expectedCode !== undefined && collection.state === 'none') {
+    throw new HeadwaterError(
+      'STATE_REQUIRED',
+      `${collection.name} is defined with state "none", so nothing can be expected of its keys.`,
+    )
+  }
   return {
     collection,
     key,
     escapedKey: escapeKey(key),
     operation,
     payload,
-    hash: packHash(router.hasher.content(collection.name, collection.schemaVersion, kind, key, payload)),
+    ...(folded !== undefined && { folded }),
+    hash: packHash(hashOfState(router, collection, key, operation, operation === 'e' ? folded : payload)),
     bucket,
     partition,
     expected,
-    expectedCode: encodeExpected(expected),
+    expectedCode,
   }
+}
+
+/** Of what the state keeps: of a decider that is its folded state, of a pure event log nothing. */
+function hashOfState(
+  { hasher }: Router,
+  { name, schemaVersion }: AnyCollection,
+  key: string,
+  operation: Operation,
+  kept: string | undefined,
+): bigint {
+  if (operation === 'd' || kept === undefined) return 0n
+  return hasher.content(name, schemaVersion, 'put', key, kept)
 }

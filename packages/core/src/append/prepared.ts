@@ -2,15 +2,19 @@ import type { AnyCollection } from '../collection/collection.ts'
 import type { AppendResult } from './append-result.ts'
 import type { Expected } from './expected.ts'
 
+/** One letter: p put, d delete, e event. */
+export type Operation = 'p' | 'd' | 'e'
+
 /** A change that was validated, encoded and routed: what the batcher takes. */
 export interface PreparedChange {
   readonly collection: AnyCollection
   readonly key: string
   readonly escapedKey: string
-  /** One letter: p put, d delete. */
-  readonly operation: 'p' | 'd'
+  readonly operation: Operation
   readonly payload: string
-  /** Content hash, packed for the script. */
+  /** Of an event: the state of its key with it, as canonical JSON; undefined where a later one of the request brings it. */
+  readonly folded?: string
+  /** Hash of what the state keeps, packed for the script. */
   readonly hash: string
   readonly bucket: number
   readonly expected: Expected
@@ -25,6 +29,8 @@ export interface PreparedRequest {
   readonly idempotencyField: string | undefined
   /** JSON; undefined without metadata. */
   readonly metadata: string | undefined
+  /** Trace context of the append, as `formatTrace` writes it; undefined where nobody traces. */
+  readonly trace?: string | undefined
   /** Characters of keys, payloads and metadata. */
   readonly size: number
   /** `performance.now()` after which it is given up. */

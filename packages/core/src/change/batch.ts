@@ -1,3 +1,5 @@
+import type { AnyCollection } from '../collection/collection.ts'
+import { upcast } from '../collection/upcast.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import type { Change, ChangeKind } from './change.ts'
 import type { Hasher } from './content-hash.ts'
@@ -29,6 +31,8 @@ export interface Batch {
 export interface BatchContext {
   readonly hasher: Hasher
   readonly buckets: number
+  /** By name: how values of older schema versions are read. */
+  readonly collections: ReadonlyMap<string, AnyCollection>
 }
 
 /**
@@ -70,6 +74,8 @@ export function decodeBatch(partition: number, [id, fields]: StreamEntry, contex
   const typeOf = field.get('type-of')?.split(' ')
   const metadata = field.get('metadata')?.split('\n')
   const metadataOf = field.get('metadata-of')?.split(' ')
+  const traces = field.get('traces')?.split('\n')
+  const tracesOf = field.get('traces-of')?.split(' ')
   for (const [name, length] of [
     ['operations', operations.length],
     ['versions', versions.length],
@@ -77,6 +83,7 @@ export function decodeBatch(partition: number, [id, fields]: StreamEntry, contex
     ['payloads', payloads.length],
     ['type-of', typeOf?.length ?? count],
     ['metadata-of', metadataOf?.length ?? count],
+    ['traces-of', tracesOf?.length ?? count],
   ] as const) {
     if (length !== count) stray(`it holds ${count} changes by its sequences, but ${length} by its "${name}"`)
   }
@@ -84,33 +91,37 @@ export function decodeBatch(partition: number, [id, fields]: StreamEntry, contex
   let size = 0
   const changes = new Array<Change>(count)
   for (let at = 0; at < count; at++) {
-    const operation = operations[at]
-    if (operation !== 'p' && operation !== 'd') stray(`it has the operation ${JSON.stringify(operation)}`)
+    const kind = kinds[operations[at]!] ?? stray(`it has the operation ${JSON.stringify(operations[at])}`)
     const type = types[typeOf ? Number(typeOf[at]) : 0] ?? stray(`change ${at} is of no listed type`)
     const version = Number(versions[at])
     if (!Number.isSafeInteger(version) || version < 1)
       stray(`change ${at} has version ${JSON.stringify(versions[at])}`)
     const metadataIndex = metadataOf ? Number(metadataOf[at]) : 0
     const payload = payloads[at]!
-    if ((operation === 'd') !== (payload === ''))
-      stray(`change ${at} is ${operation === 'd' ? 'a delete with' : 'a put without'} a payload`)
+    if ((kind === 'delete') !== (payload === ''))
+      stray(`change ${at} is ${kind === 'delete' ? 'a delete with' : `${aKind[kind]} without`} a payload`)
+    const traceIndex = tracesOf ? Number(tracesOf[at]) : 0
     size += payload.length + keys[at]!.length
     changes[at] = new LogChange(
       context,
       partition,
       type,
       unescapeKey(keys[at]!),
-      operation === 'p' ? 'put' : 'delete',
+      kind,
       epoch,
       first + at,
       version,
       time,
       payload,
       metadataIndex > 0 ? metadata?.[metadataIndex - 1] : undefined,
+      traceIndex > 0 ? traces?.[traceIndex - 1] : undefined,
     )
   }
   return { partition, id, epoch, first, last, time, size, changes }
 }
+
+const kinds: Readonly<Record<string, ChangeKind | undefined>> = { p: 'put', d: 'delete', e: 'event' }
+const aKind = { put: 'a put', event: 'an event' } as const
 
 interface ChangeType {
   readonly collection: string
@@ -132,6 +143,7 @@ class LogChange implements Change {
   readonly stamp: Stamp
   readonly time: number
   readonly payload: string
+  readonly trace: string | undefined
   readonly #context: BatchContext
   readonly #type: ChangeType
   readonly #version: number
@@ -151,6 +163,7 @@ class LogChange implements Change {
     time: number,
     payload: string,
     metadata: string | undefined,
+    trace: string | undefined,
   ) {
     this.key = key
     this.kind = kind
@@ -158,6 +171,7 @@ class LogChange implements Change {
     this.stamp = { epoch, sequence }
     this.time = time
     this.payload = payload
+    this.trace = trace
     this.#context = context
     this.#type = type
     this.#version = version
@@ -185,7 +199,7 @@ class LogChange implements Change {
   }
 
   get value(): unknown {
-    if (this.kind === 'put') this.#value ??= parsePayload(this.payload, this.position)
+    if (this.kind !== 'delete') this.#value ??= this.#read()
     return this.#value
   }
 
@@ -198,6 +212,12 @@ class LogChange implements Change {
       this.payload,
     )
     return this.#hash
+  }
+
+  #read(): unknown {
+    const stored = parsePayload(this.payload, this.position)
+    const collection = this.#context.collections.get(this.collection)
+    return collection ? upcast(collection, this.kind, this.schemaVersion, stored) : stored
   }
 
   get metadata(): Readonly<Record<string, string>> {

@@ -1,12 +1,16 @@
 import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import type { DeleteRequest, PatchRequest, PutRequest } from '../append/change-request.ts'
+import type { Decides } from './decider.ts'
+import type { Upcasters } from './upcast.ts'
 
 /**
  * What the log keeps beside itself for each key: `values` the latest value with its version, stamp and hash;
- * `versions` all but the value, which saves its memory and gives up `get` and `patch`.
+ * `versions` all but the value, which saves its memory and gives up `get` and `patch`; `none` nothing at all: a pure event
+ * log, in which every put is an event of its own, never coalesced, and a version is only a number that rises. It gives up
+ * expected versions, deletes and verification too.
  */
-export type StateKept = 'values' | 'versions'
+export type StateKept = 'values' | 'versions' | 'none'
 
 export interface CollectionOptions<Schema extends StandardSchemaV1> {
   /** zod, or any other Standard Schema. What it outputs must be JSON: dates as text, no bigint. */
@@ -20,6 +24,8 @@ export interface CollectionOptions<Schema extends StandardSchemaV1> {
   readonly partitionKey?: (key: string) => string
   /** Stored with each change. Raise it with a change of the schema that old values do not fit. Default 1. */
   readonly schemaVersion?: number
+  /** How values that were stored under older schema versions are read. Hashes and digests stay those of what is stored. */
+  readonly upcast?: Upcasters
   /** Default `values`. Fixed when the collection is first connected. */
   readonly state?: StateKept
 }
@@ -30,6 +36,9 @@ export interface Collection<T = unknown, Input = T> {
   readonly schema: StandardSchemaV1<Input, T>
   readonly schemaVersion: number
   readonly state: StateKept
+  readonly upcast: Upcasters | undefined
+  /** What makes it a decider; undefined for collections of values. */
+  readonly decides: Decides | undefined
   keyOf(value: T): string
   /** Undefined where the key itself decides. */
   readonly partitionKey: ((key: string) => string) | undefined
@@ -63,13 +72,15 @@ export function defineCollection<Schema extends StandardSchemaV1>(
   type T = StandardSchemaV1.InferOutput<Schema>
   type Input = StandardSchemaV1.InferInput<Schema>
   checkDefinition(name, options)
-  const { schema, key, partitionKey, schemaVersion = 1, state = 'values' } = options
+  const { schema, key, partitionKey, schemaVersion = 1, upcast, state = 'values' } = options
   const collection: Collection<T, Input> = {
     name,
     schema,
     schemaVersion,
     state,
     partitionKey,
+    upcast,
+    decides: undefined,
     keyOf: key,
     jsonSchema: () => jsonSchemaOf(schema),
     put: (value) => ({ kind: 'put', collection, value }),
@@ -83,28 +94,63 @@ function checkDefinition<Schema extends StandardSchemaV1>(
   name: string,
   options: CollectionOptions<Schema>,
 ): void {
-  const invalid = (what: string): never => {
-    throw new HeadwaterError('COLLECTION_INVALID', `Collection ${JSON.stringify(name)}: ${what}`)
-  }
-  if (typeof name !== 'string' || !namePattern.test(name)) {
-    invalid('a name is 1 to 48 of a-z, 0-9, "_" and "-", and begins with a letter.')
-  }
+  checkShared(name, options)
   if (typeof options?.schema?.['~standard']?.validate !== 'function') {
-    invalid('schema must be a zod schema or another Standard Schema (an object with "~standard").')
+    invalidCollection(
+      name,
+      'schema must be a zod schema or another Standard Schema (an object with "~standard").',
+    )
   }
-  if (typeof options.key !== 'function') invalid('key must be a function from a value to its key.')
-  if (options.partitionKey !== undefined && typeof options.partitionKey !== 'function') {
-    invalid('partitionKey must be a function from a key to a text.')
+  if (typeof options.key !== 'function') {
+    invalidCollection(name, 'key must be a function from a value to its key.')
   }
-  const { schemaVersion = 1, state = 'values' } = options
-  if (!Number.isInteger(schemaVersion) || schemaVersion < 1 || schemaVersion > 65_535) {
-    invalid(`schemaVersion ${String(schemaVersion)} must be an integer from 1 to 65,535.`)
+  const { state = 'values' } = options
+  if (state !== 'values' && state !== 'versions' && state !== 'none') {
+    invalidCollection(name, `state ${JSON.stringify(state)} must be "values", "versions" or "none".`)
   }
-  if (state !== 'values' && state !== 'versions')
-    invalid(`state ${JSON.stringify(state)} must be "values" or "versions".`)
 }
 
-function jsonSchemaOf(schema: StandardSchemaV1): Record<string, unknown> | undefined {
+type SharedOptions = Pick<CollectionOptions<StandardSchemaV1>, 'partitionKey' | 'schemaVersion' | 'upcast'>
+
+/** What collections and deciders have in common. @throws HeadwaterError COLLECTION_INVALID */
+export function checkShared(name: string, options: SharedOptions | undefined): void {
+  const { partitionKey, schemaVersion = 1, upcast } = options ?? {}
+  if (typeof name !== 'string' || !namePattern.test(name)) {
+    invalidCollection(name, 'a name is 1 to 48 of a-z, 0-9, "_" and "-", and begins with a letter.')
+  }
+  if (partitionKey !== undefined && typeof partitionKey !== 'function') {
+    invalidCollection(name, 'partitionKey must be a function from a key to a text.')
+  }
+  if (!Number.isInteger(schemaVersion) || schemaVersion < 1 || schemaVersion > 65_535) {
+    invalidCollection(name, `schemaVersion ${String(schemaVersion)} must be an integer from 1 to 65,535.`)
+  }
+  checkUpcasters(name, 'upcast', upcast, schemaVersion)
+}
+
+/** @throws HeadwaterError COLLECTION_INVALID */
+export function checkUpcasters(
+  name: string,
+  option: string,
+  upcasters: Upcasters | undefined,
+  schemaVersion: number,
+): void {
+  for (const [from, step] of Object.entries(upcasters ?? {})) {
+    if (typeof step !== 'function') invalidCollection(name, `${option}[${from}] must be a function.`)
+    if (!/^[1-9]\d*$/.test(from) || Number(from) >= schemaVersion) {
+      invalidCollection(
+        name,
+        `${option}[${from}] makes schema version ${Number(from) + 1} out of ${from}, but schemaVersion is ${schemaVersion}.`,
+      )
+    }
+  }
+}
+
+/** @throws HeadwaterError COLLECTION_INVALID */
+export function invalidCollection(name: string, what: string): never {
+  throw new HeadwaterError('COLLECTION_INVALID', `Collection ${JSON.stringify(name)}: ${what}`)
+}
+
+export function jsonSchemaOf(schema: StandardSchemaV1): Record<string, unknown> | undefined {
   const standard = schema['~standard'] as StandardSchemaV1.Props & Partial<StandardJSONSchemaV1.Props>
   try {
     return standard.jsonSchema?.output({ target: 'draft-2020-12' })

@@ -72,7 +72,7 @@ class RunningHub {
   readonly #abort = new AbortController()
 
   constructor(parts: LogParts, listener: TailListener) {
-    const { namespace, metadata, keys, hasher, openConnection, deadlineMs } = parts
+    const { namespace, metadata, keys, hasher, collections, openConnection, deadlineMs } = parts
     this.connection = openConnection('feed-reads')
     this.tails = keys.partitions.map(
       (of, partition) =>
@@ -83,7 +83,7 @@ class RunningHub {
           connection: this.connection,
           keys: of,
           partition,
-          context: { hasher, buckets: metadata.buckets },
+          context: { hasher, buckets: metadata.buckets, collections },
           deadlineMs,
           signal: this.#abort.signal,
         }),

@@ -2,6 +2,7 @@ import { unescapeKey } from '../change/key.ts'
 import { formatPosition } from '../change/position.ts'
 import { formatVersion } from '../change/version.ts'
 import type { AnyCollection } from '../collection/collection.ts'
+import { upcast } from '../collection/upcast.ts'
 import type { NamespaceKeys } from '../namespace/keys.ts'
 import type { Connection } from '../redis/connection.ts'
 import { persist } from '../redis/persist.ts'
@@ -43,7 +44,7 @@ export async function* readSnapshot(
         // The empty field stands for nobody.
         if (field === '' || seen.has(field)) continue
         seen.add(field)
-        const row = rowOf(collection.name, partition, unescapeKey(field), fields[at + 1]!)
+        const row = rowOf(collection, partition, unescapeKey(field), fields[at + 1]!)
         if (row) rows.push(row)
       }
       if (rows.length > 0) yield rows
@@ -53,11 +54,16 @@ export async function* readSnapshot(
 }
 
 /** Undefined for a deleted key. */
-function rowOf(collection: string, partition: number, key: string, bytes: Buffer): FeedChange | undefined {
-  const { stamp, version, deleted, payload } = decodeStateRecord(bytes)
+function rowOf(
+  collection: AnyCollection,
+  partition: number,
+  key: string,
+  bytes: Buffer,
+): FeedChange | undefined {
+  const { stamp, version, deleted, schemaVersion, payload } = decodeStateRecord(bytes)
   if (deleted) return undefined
   return {
-    collection,
+    collection: collection.name,
     key,
     kind: 'put',
     partition,
@@ -65,7 +71,7 @@ function rowOf(collection: string, partition: number, key: string, bytes: Buffer
     position: formatPosition(partition, stamp),
     version: formatVersion(version, stamp.epoch),
     payload,
-    value: JSON.parse(payload) as unknown,
+    value: upcast(collection, 'put', schemaVersion, JSON.parse(payload)),
     snapshot: true,
   }
 }

@@ -57,7 +57,7 @@ export class Subscription implements TailListener {
   /** @throws HeadwaterError POSITION_INVALID, STATE_REQUIRED, CLOSED */
   constructor(parts: LogParts, hub: LiveHub, options: SubscriptionOptions) {
     const { collection, from, buffer } = options
-    const { namespace, metadata, keys, hasher } = parts
+    const { namespace, metadata, keys, hasher, collections } = parts
     this.#parts = parts
     this.#hub = hub
     this.#options = options
@@ -78,7 +78,7 @@ export class Subscription implements TailListener {
       connection,
       keys: of,
       partition,
-      context: { hasher, buckets: metadata.buckets },
+      context: { hasher, buckets: metadata.buckets, collections },
       // A feed rides out what Redis goes through, for as long as somebody listens.
       deadlineMs: Number.POSITIVE_INFINITY,
       signal: this.#abort.signal,

@@ -198,7 +198,8 @@ export class AppliedWatch {
         waiter.resolve('parked')
         continue
       }
-      if (!collection) {
+      // An event is not undone by a later one: whoever holds the later state holds its effect.
+      if (!collection || change.kind === 'event') {
         waiter.resolve('applied')
         continue
       }

@@ -5,7 +5,7 @@ import { readRange } from './range.ts'
 
 /** The change of this stamp, by one seek; undefined where the log does not have it (any more). */
 export async function changeAt(
-  { connection, keys, deadlineMs, hasher, metadata }: LogParts,
+  { connection, keys, deadlineMs, hasher, metadata, collections }: LogParts,
   partition: number,
   stamp: Stamp,
 ): Promise<Change | undefined> {
@@ -14,7 +14,7 @@ export async function changeAt(
       connection,
       keys: keys.partitions[partition]!,
       partition,
-      context: { hasher, buckets: metadata.buckets },
+      context: { hasher, buckets: metadata.buckets, collections },
       deadlineMs,
     },
     stamp,

@@ -1,12 +1,15 @@
 import { Appender, type AppendOptions } from '../append/appender.ts'
 import type { AppendResult } from '../append/append-result.ts'
 import type { ChangeRequest } from '../append/change-request.ts'
+import { decide, type Decision, type DecideOptions } from '../append/decide.ts'
+import { Lanes } from '../append/lanes.ts'
 import type { Router } from '../append/prepare.ts'
 import type { BatchContext } from '../change/batch.ts'
 import type { Change } from '../change/change.ts'
 import type { Hasher } from '../change/content-hash.ts'
-import { formatPosition, type Position } from '../change/position.ts'
+import { formatPosition, parsePosition, type Position } from '../change/position.ts'
 import type { AnyCollection, CollectionOf } from '../collection/collection.ts'
+import type { Decider } from '../collection/decider.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { openFeed, type Feed, type FeedOptions } from '../feed/feed.ts'
 import { LiveHub } from '../feed/live-hub.ts'
@@ -14,6 +17,7 @@ import { checkGroupName } from '../group/group-name.ts'
 import { groupNames, groupStatus, type PartitionStatus } from '../group/group-status.ts'
 import { AppliedWatch, type AppliedAnswer, type WhenAppliedOptions } from '../group/when-applied.ts'
 import { readHeader } from '../log/header.ts'
+import { readRange } from '../log/range.ts'
 import { readPartition, type ReadOptions } from '../log/read.ts'
 import type { Connection } from '../redis/connection.ts'
 import { StateReader, type Entity } from '../state/state-reader.ts'
@@ -67,12 +71,13 @@ export class Log implements AsyncDisposable {
     this.namespace = namespace
     this.#parts = parts
     const router: Router = { hasher, partitions: metadata.partitions, buckets: metadata.buckets }
-    this.#context = { hasher, buckets: metadata.buckets }
+    this.#context = { hasher, buckets: metadata.buckets, collections }
     this.#state = new StateReader(connection, keys, router, deadlineMs)
     this.#appender = new Appender({
-      ...parts,
       router,
       state: this.#state,
+      target: new Lanes(parts),
+      deadlineMs,
       durability: metadata.durability,
       replicas: metadata.replicas,
       checkCollection: (collection) => this.#checkCollection(collection),
@@ -109,6 +114,28 @@ export class Log implements AsyncDisposable {
   ): Promise<AppendResult | AppendResult[]> {
     if (this.#closed) return Promise.reject(this.#closedError('append'))
     return this.#appender.append(changes as ChangeRequest, options)
+  }
+
+  /**
+   * Lets a decider decide a command on the state of a key, and appends the events on exactly that state. When somebody
+   * else changed the key meanwhile, it is decided again. What `decide` throws rejects the call, and nothing is appended.
+   *
+   * @throws VersionConflictError when retries are over; HeadwaterError EVENT_INVALID, and what `append` throws
+   */
+  async decide<State, Command, Event>(
+    decider: Decider<State, Command, Event>,
+    key: string,
+    command: Command,
+    options: DecideOptions = {},
+  ): Promise<Decision<State, Event>> {
+    if (this.#closed) throw this.#closedError('decide')
+    const { deadlineMs } = this.#parts
+    const port = {
+      appender: this.#appender,
+      deadlineMs,
+      eventsAt: (first: Position, count: number) => this.#eventsAt(first, count),
+    }
+    return await decide(port, decider, key, command, options)
   }
 
   /** The latest value of a key as the log has it, or undefined when the key is absent. */
@@ -205,6 +232,22 @@ export class Log implements AsyncDisposable {
     this.#hub.close()
     this.#appender.close()
     this.#parts.connection.close()
+  }
+
+  /** Events of one append, which stand one after the other; none where retention has removed them. */
+  async #eventsAt(first: Position, count: number): Promise<unknown[]> {
+    const { partition, ...stamp } = parsePosition(first)
+    const { connection, deadlineMs } = this.#parts
+    const options = {
+      connection,
+      keys: this.#keysOf(partition),
+      partition,
+      context: this.#context,
+      deadlineMs,
+    }
+    const [batch] = await readRange(options, stamp, 1)
+    const at = batch && batch.epoch === stamp.epoch ? stamp.sequence - batch.first : -1
+    return at < 0 ? [] : batch!.changes.slice(at, at + count).map(({ value }) => value)
   }
 
   #keysOf(partition: number): PartitionKeys {

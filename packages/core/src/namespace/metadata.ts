@@ -29,6 +29,8 @@ export interface NamespaceMetadata {
 export interface StoredCollection {
   readonly name: string
   readonly state: StateKept
+  /** Whether it is a decider, and so takes no values. */
+  readonly decider: boolean
   /** Whether a partition key of its definition, and not the entity's key itself, decides where a key lives. */
   readonly partitionKey: boolean
 }
@@ -46,7 +48,8 @@ const buckets = 16
 const partitionsDefault = 8
 export const partitionsMax = 1_024
 const collectionPrefix = 'collection:'
-const partitionKeyMark = ' partition-key'
+const partitionKeyMark = 'partition-key'
+const deciderMark = 'decider'
 
 const createMetadata = script('create-metadata', createMetadataLua)
 const createPartition = script('create-partition', epochLua, createPartitionLua)
@@ -94,6 +97,7 @@ export async function openNamespace(
     }
     if (!create) throw unknownCollection(namespace, collection.name, known)
     for (const [partition, { header, digest, state }] of keys.partitions.entries()) {
+      if (collection.state === 'none') break
       const states = Array.from({ length: metadata.buckets }, (_, bucket) => state(collection.name, bucket))
       const input = { keys: [header, digest(collection.name), ...states], args: [] }
       const created = await persist(connection, options, (client) => createCollection.run(client, input))
@@ -210,19 +214,23 @@ function checkWishes(namespace: string, metadata: NamespaceMetadata, wishes: Nam
   }
 }
 
-/** As it stands in the metadata: `values`, or `versions partition-key`. */
-function storedText({ state, partitionKey }: AnyCollection): string {
-  return partitionKey ? `${state}${partitionKeyMark}` : state
+/** As it stands in the metadata: `values`, or `values decider partition-key`. */
+function storedText({ state, decides, partitionKey }: AnyCollection): string {
+  return [state, ...(decides ? [deciderMark] : []), ...(partitionKey ? [partitionKeyMark] : [])].join(' ')
 }
 
 function collectionsOf(namespace: string, stored: ReadonlyMap<string, string>): StoredCollection[] {
   return [...stored]
     .filter(([field]) => field.startsWith(collectionPrefix))
     .map(([field, text]) => {
-      const partitionKey = text.endsWith(partitionKeyMark)
-      const state = partitionKey ? text.slice(0, -partitionKeyMark.length) : text
-      if (state !== 'values' && state !== 'versions') throw broken(namespace, field, text)
-      return { name: field.slice(collectionPrefix.length), state, partitionKey } as const
+      const [state, ...marks] = text.split(' ')
+      if (state !== 'values' && state !== 'versions' && state !== 'none') throw broken(namespace, field, text)
+      return {
+        name: field.slice(collectionPrefix.length),
+        state,
+        decider: marks.includes(deciderMark),
+        partitionKey: marks.includes(partitionKeyMark),
+      } as const
     })
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
 }
@@ -235,6 +243,12 @@ function checkCollection(namespace: string, collection: AnyCollection, stored: S
     )
   }
   if (stored.state !== collection.state) differs(`with state "${stored.state}"`, `"${collection.state}"`)
+  const decider = collection.decides !== undefined
+  if (stored.decider !== decider)
+    differs(
+      decider ? 'as a collection of values' : 'as a decider',
+      decider ? 'a decider' : 'a collection of values',
+    )
   const partitionKey = collection.partitionKey !== undefined
   // Keys that are looked for in another partition than the one they live in are not found, and made twice.
   if (stored.partitionKey !== partitionKey)

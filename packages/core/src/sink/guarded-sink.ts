@@ -67,6 +67,7 @@ export function guardSink<T>(
     name,
     collection,
     capabilities,
+    takes: sink.takes ?? 'state',
     ...(prepare && {
       async prepare() {
         checkOpen()

@@ -36,6 +36,11 @@ export interface Sink<T = unknown> {
   readonly name: string
   readonly collection: Collection<T>
   readonly capabilities: SinkCapabilities
+  /**
+   * `state` (the default): puts and deletes, of which the newest is enough; of a decider its folded states. `events`:
+   * every change as it was appended, in the order of its key; none is skipped for a newer one.
+   */
+  readonly takes?: 'state' | 'events'
   /** Creates or checks the target. Called before the first `open`, at least once per worker; safe side by side. */
   prepare?(): Promise<void>
   open(options: OpenPartitionOptions): Promise<SinkPartition>

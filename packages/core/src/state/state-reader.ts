@@ -2,6 +2,7 @@ import { formatPosition, type Position } from '../change/position.ts'
 import { formatVersion, type Version } from '../change/version.ts'
 import { checkKey, escapeKey } from '../change/key.ts'
 import type { AnyCollection, CollectionOf } from '../collection/collection.ts'
+import { upcast } from '../collection/upcast.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { locate, type Router } from '../append/prepare.ts'
 import type { NamespaceKeys } from '../namespace/keys.ts'
@@ -40,7 +41,7 @@ export class StateReader {
     if (collection.state !== 'values') {
       throw new HeadwaterError(
         'STATE_REQUIRED',
-        `${collection.name} is defined with state "versions", so the log keeps no values to read.`,
+        `${collection.name} is defined with state "${collection.state}", so the log keeps no values to read.`,
       )
     }
     const records = await this.records(collection, keys)
@@ -49,7 +50,7 @@ export class StateReader {
       const { partition } = locate(this.#router, collection, keys[index]!)
       return {
         key: keys[index]!,
-        value: JSON.parse(record.payload) as T,
+        value: upcast(collection, 'put', record.schemaVersion, JSON.parse(record.payload)) as T,
         version: formatVersion(record.version, record.stamp.epoch),
         position: formatPosition(partition, record.stamp),
       }

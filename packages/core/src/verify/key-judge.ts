@@ -1,6 +1,7 @@
 import type { Stamp } from '../change/stamp.ts'
 import { locate, type Router } from '../append/prepare.ts'
 import type { AnyCollection } from '../collection/collection.ts'
+import { needsUpcast } from '../collection/upcast.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { parseCheckpoint } from '../group/checkpoint.ts'
 import { changeAt } from '../log/change-at.ts'
@@ -73,6 +74,8 @@ export class KeyJudge {
   }: JudgedKey & { sink: SinkValue }): Promise<'equal' | 'corrupt' | undefined> {
     const origin = await changeAt(this.#parts, partition, sink.stamp)
     if (!origin) return undefined
+    // An event does not say what state follows from it.
+    if (origin.kind === 'event' && this.#collection.decides) return undefined
     const isOrigin = origin.key === key && origin.collection === this.#collection.name
     const held = { stamp: origin.stamp, hash: origin.hash, deleted: origin.kind === 'delete' }
     return isOrigin && isSameState(sink, held) && !this.isTampered(sink) ? 'equal' : 'corrupt'
@@ -80,6 +83,8 @@ export class KeyJudge {
 
   #verdict(checkpoint: Stamp, sink: SinkValue | undefined, log: StateHead | undefined): Verdict {
     const verdict = judge(checkpoint, sink, log)
+    // The hash is that of what was stored; from what an upcaster made of it, it cannot be computed again.
+    if (log && needsUpcast(this.#collection, 'put', log.schemaVersion)) return verdict
     return verdict === 'equal' && sink && this.isTampered(sink) ? 'corrupt' : verdict
   }
 

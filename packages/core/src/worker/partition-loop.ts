@@ -11,9 +11,10 @@ import { backoffMs, type Backoff } from '../redis/backoff.ts'
 import { AttemptTimeout, type Connection, type RedisClient } from '../redis/connection.ts'
 import { pause, persist } from '../redis/persist.ts'
 import { redisError, redisErrorKind } from '../redis/redis-error.ts'
-import type { Outcome } from '../sink/outcome.ts'
+import { reject, type Outcome } from '../sink/outcome.ts'
 import type { Sink, SinkPartition, SinkPosition } from '../sink/sink.ts'
 import { Dispatcher, type Rejected, type Run } from './dispatcher.ts'
+import type { Presentation } from './presentation.ts'
 import { HistoryForked, PartitionReader } from './partition-reader.ts'
 import { Signal } from './signal.ts'
 import type { WorkerEvent } from './worker-event.ts'
@@ -27,6 +28,7 @@ export interface PartitionLoopOptions {
   /** `performance.now()` before the lease was asked for. */
   readonly acquiredAt: number
   readonly sink: Sink
+  readonly presentation: Presentation
   readonly context: BatchContext
   /** For commands that answer at once. */
   readonly connection: Connection
@@ -345,11 +347,7 @@ export class PartitionLoop {
     }
     if (offered.length === 0) return
     const done = this.#dispatcher.checkpoint
-    const outcomes = await this.#sinkPartition!.apply(
-      offered.map(({ change }) => change),
-      this.#position(done),
-      { signal: this.#abort.signal },
-    )
+    const outcomes = await this.#offer(offered, done)
     const refused = outcomes.filter(({ kind }) => kind === 'retry').length
     if (refused === outcomes.length) this.#restSink(outcomes[0]!)
     else this.#failedCalls = 0
@@ -370,6 +368,18 @@ export class PartitionLoop {
         }
       }
     }
+  }
+
+  /** Shows the changes to the sink; what cannot be shown counts as rejected. */
+  async #offer(runs: readonly Run[], done: Stamp): Promise<readonly Outcome[]> {
+    const presented = await this.#options.presentation.present(runs.map(({ change }) => change))
+    const changes = presented.flatMap((of) => ('change' in of ? [of.change] : []))
+    if (changes.length === 0) return presented.map((of) => reject((of as { error: HeadwaterError }).error))
+    const outcomes = await this.#sinkPartition!.apply(changes, this.#position(done), {
+      signal: this.#abort.signal,
+    })
+    let at = 0
+    return presented.map((of) => ('error' in of ? reject(of.error) : outcomes[at++]!))
   }
 
   /** The whole call was refused: the sink is in trouble, not a key. */

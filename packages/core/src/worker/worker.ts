@@ -8,6 +8,8 @@ import type { Backoff } from '../redis/backoff.ts'
 import { guardSink } from '../sink/guarded-sink.ts'
 import type { AnySink, Sink } from '../sink/sink.ts'
 import { GroupRunner } from './group-runner.ts'
+import { StateReader } from '../state/state-reader.ts'
+import { Presentation } from './presentation.ts'
 import { noteGroupOfSink } from './sink-groups.ts'
 import type { WorkerEvent } from './worker-event.ts'
 
@@ -71,14 +73,18 @@ export async function startWorker(log: Log, options: WorkerOptions): Promise<Wor
   // The random part keeps apart what was given the same name: two owners of one name would both believe in their lease.
   const name = `${options.name ?? `${hostname()}-${process.pid}`}-${randomBytes(3).toString('hex')}`
   const connection = parts.openConnection('worker')
+  const { hasher, metadata, collections, keys, deadlineMs } = parts
+  const router = { hasher, partitions: metadata.partitions, buckets: metadata.buckets }
+  const state = new StateReader(connection, keys, router, deadlineMs)
   const runners = groups.map(({ group, sink, coalesce, concurrency }) => {
     return new GroupRunner({
       parts,
-      context: { hasher: parts.hasher, buckets: parts.metadata.buckets },
+      context: { hasher, buckets: metadata.buckets, collections },
       connection,
       worker: name,
       group,
       sink,
+      presentation: new Presentation(sink, state),
       leaseMs: Math.ceil(leaseMs * leaseShare),
       coalesce,
       concurrency,
@@ -141,7 +147,8 @@ function checkGroup(
   return {
     group,
     sink: guardSink(sink, applyTimeoutMs === undefined ? {} : { applyTimeoutMs }),
-    coalesce,
+    // Events count each for itself, also to a sink that keeps the latest of each key.
+    coalesce: coalesce && sink.takes !== 'events' && sink.collection.state !== 'none',
     concurrency: concurrency ?? sink.capabilities.concurrency,
   }
 }
