@@ -40,7 +40,7 @@ describe('connecting with an ioredis instance', () => {
     const inspector = new Redis(server.options)
     // Cut by the server while appends are on their way: ioredis would send them again, and append twice.
     const appends = Array.from({ length: 200 }, (_, at) => log.append(products.put({ sku: `sku-${at}` })))
-    await inspector.client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    await inspector.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
     const versions = (await Promise.all(appends)).map(({ version }) => version)
     expect(new Set(versions)).toEqual(new Set(['1']))
     await log.close()
