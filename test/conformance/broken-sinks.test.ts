@@ -6,6 +6,7 @@ import {
   parseVersion,
   reject,
   stampZero,
+  type CellsQuery,
   type Change,
   type Fence,
   type Outcome,
@@ -606,6 +607,22 @@ const flaws: Record<string, Flaw> = {
     },
     refutes: ['loses nothing when a worker applies'],
   },
+  'counts deleted rows in its digests': {
+    sink: class extends PliableSink {
+      protected override counted(): Row[] {
+        return [...this.target.rows.values()]
+      }
+    },
+    refutes: ['sums up its live rows'],
+  },
+  'lists the rows of the whole bucket': {
+    sink: class extends PliableSink {
+      override listCells({ cells }: CellsQuery) {
+        return super.listCells({ depth: 0, cells: cells.map((cell) => ({ ...cell, low: 0 })) })
+      }
+    },
+    refutes: ['lists exactly the live rows'],
+  },
   'closes the client that it was given': {
     sink: class extends PliableSink {
       override async close(): Promise<void> {
@@ -628,7 +645,7 @@ const flaws: Record<string, Flaw> = {
 
 function harness({ sink: SinkClass, nul = true }: Omit<Flaw, 'refutes'>): SinkHarness {
   return {
-    supports: { transactions: true, list: true, read: true, replace: true, nul },
+    supports: { transactions: true, list: true, read: true, replace: true, digest: true, nul },
     runs: 50,
     patienceMs: 200,
     async open(collection) {

@@ -4,8 +4,12 @@ import {
   compareStamps,
   HeadwaterError,
   stale,
+  type CellName,
+  type CellsQuery,
   type Change,
   type Collection,
+  type DigestCell,
+  type DigestQuery,
   type Fence,
   type OpenPartitionOptions,
   type Outcome,
@@ -21,6 +25,8 @@ import {
 
 export interface Row extends SinkValue {
   readonly version: string
+  readonly partition: number
+  readonly bucket: number
 }
 
 export interface Ledger {
@@ -90,6 +96,7 @@ export class PliableSink implements Sink {
     list: true,
     read: true,
     replace: true,
+    digest: true,
     concurrency: 2,
     batch: { changes: 200, bytes: 100_000 },
   }
@@ -126,6 +133,27 @@ export class PliableSink implements Sink {
       const held = this.target.rows.get(this.rowKey(key))
       return held && { ...held, mark: markOf(held) }
     })
+  }
+
+  async digest({ depth, within }: DigestQuery): Promise<DigestCell[]> {
+    const inside = within?.map(nameOf)
+    const cells = new Map<string, DigestCell>()
+    for (const row of this.counted()) {
+      if (inside && !inside.includes(nameOf(cellOf(row, depth - 1)))) continue
+      const cell = cellOf(row, depth)
+      const { count, sum } = cells.get(nameOf(cell)) ?? { count: 0, sum: 0n }
+      cells.set(nameOf(cell), { ...cell, count: count + 1, sum: BigInt.asUintN(64, sum + row.hash) })
+    }
+    return [...cells.values()]
+  }
+
+  async *listCells({ depth, cells }: CellsQuery): AsyncIterable<SinkRow> {
+    const names = cells.map(nameOf)
+    for (const row of this.counted()) if (names.includes(nameOf(cellOf(row, depth)))) yield row
+  }
+
+  protected counted(): Row[] {
+    return [...this.target.rows.values()].filter(({ deleted }) => !deleted)
   }
 
   async replace(replacements: readonly Replacement[]): Promise<readonly ReplaceOutcome[]> {
@@ -225,9 +253,10 @@ export class PliableSink implements Sink {
     return compareStamps(stamp, held.stamp) > 0
   }
 
-  protected rowOf({ key, kind, stamp, hash, version, payload }: Change, held: Row | undefined): Row {
+  protected rowOf(change: Change, held: Row | undefined): Row {
+    const { key, kind, stamp, hash, version, partition, bucket, payload } = change
     const value = kind === 'put' ? this.valueOf(payload, held?.value) : undefined
-    return { key, deleted: kind === 'delete', stamp, hash, version, value }
+    return { key, deleted: kind === 'delete', stamp, hash, version, partition, bucket, value }
   }
 
   protected valueOf(payload: string, _held: unknown): unknown {
@@ -248,6 +277,14 @@ export class PliableSink implements Sink {
   protected ledgerId(group: string, partition: number): string {
     return `${group} ${partition}`
   }
+}
+
+function cellOf({ partition, bucket, hash }: Row, depth: number): CellName {
+  return { partition, bucket, low: Number(hash % 16n ** BigInt(depth)) }
+}
+
+function nameOf({ partition, bucket, low }: CellName): string {
+  return [partition, bucket, low].join()
 }
 
 function markOf({ deleted, stamp, hash, value }: SinkValue): string {

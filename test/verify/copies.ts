@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { memorySink, type AnySink, type Collection, type SinkValue } from '@headwater/core'
 import { postgresSink } from '@headwater/postgres'
 import { redisSink } from '@headwater/redis'
@@ -47,7 +47,7 @@ export function memoryCopy(collection: Countable): Copy {
       return { putBack: async () => void (row ? rows.set(key, row) : rows.delete(key)) }
     },
     lose: async (key) => void rows.delete(key),
-    corrupt: async (key) => change(key, { hash: rows.get(key)!.hash ^ 4n }),
+    corrupt: async (key) => change(key, { hash: randomHash() }),
     tamper: async (key) => change(key, { value: { ...(rows.get(key)!.value as object), count: -7 } }),
     invent: async (key, like) => void rows.set(key, { ...rows.get(like)!, key }),
     dump: async () =>
@@ -81,7 +81,7 @@ export function redisCopy(collection: Countable, options: RedisOptions, prefix =
     lose: (key) => store(key, null, null),
     async corrupt(key) {
       const forged = await record(key)
-      forged.writeUInt8(forged.readUInt8(17) ^ 4, 17)
+      forged.writeBigUInt64BE(randomHash(), 10)
       await client.hset(rows, dataKey(key), forged)
     },
     async tamper(key) {
@@ -146,7 +146,7 @@ export function postgresCopy(
     },
     lose,
     corrupt: async (key) =>
-      void (await pool.query(`UPDATE ${rows} SET hw_hash = hw_hash # 4 WHERE key = $1`, [key])),
+      void (await pool.query(`UPDATE ${rows} SET hw_hash = $2 WHERE key = $1`, [key, String(randomHash())])),
     tamper: async (key) => void (await pool.query(`UPDATE ${rows} SET count = -7 WHERE key = $1`, [key])),
     async invent(key, like) {
       await pool.query(
@@ -167,4 +167,9 @@ export function postgresCopy(
       await pool.end()
     },
   }
+}
+
+/** Never the same twice: two rows that are off by the same amount, one up, one down, have the sum of two that are right. */
+function randomHash(): bigint {
+  return BigInt.asUintN(63, randomBytes(8).readBigUInt64BE()) || 1n
 }

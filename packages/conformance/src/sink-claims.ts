@@ -1,5 +1,6 @@
 import { brokenLinkClaims } from './claims/broken-link.ts'
 import { capabilityClaims } from './claims/capabilities.ts'
+import { digestClaims } from './claims/digest.ts'
 import { fencingClaims } from './claims/fencing.ts'
 import { lifetimeClaims } from './claims/lifetime.ts'
 import { newestWinsClaims } from './claims/newest-wins.ts'
@@ -18,6 +19,7 @@ export const sinkClaims: readonly SinkClaim[] = [
   ...brokenLinkClaims,
   ...valueClaims,
   ...replaceClaims,
+  ...digestClaims,
   ...capabilityClaims,
   ...lifetimeClaims,
 ]

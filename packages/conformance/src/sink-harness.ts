@@ -10,6 +10,8 @@ export interface SinkHarness {
     readonly read: boolean
     /** Default false. */
     readonly replace?: boolean
+    /** Default false. */
+    readonly digest?: boolean
     /** Whether keys and texts may contain U+0000. Where not, such a change must be rejected, and only that one. */
     readonly nul: boolean
   }

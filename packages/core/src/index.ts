@@ -40,6 +40,7 @@ export {
   type FeedRequest,
 } from './feed/sse.ts'
 export type { FeedStart } from './feed/subscription.ts'
+export type { CellName, CellsQuery, DigestCell, DigestQuery } from './sink/digest.ts'
 export { guardSink, type GuardOptions } from './sink/guarded-sink.ts'
 export { memorySink, type MemorySink, type MemorySinkOptions, type MemoryTarget } from './sink/memory-sink.ts'
 export type { PartitionStatus } from './group/group-status.ts'

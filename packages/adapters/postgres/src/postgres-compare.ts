@@ -88,7 +88,7 @@ function markColumn({ own }: Target): string {
 }
 
 /** A tombstone has no hash. */
-function sinkRow({ own }: Target, key: string, row: PostgresRow): SinkRow {
+export function sinkRow({ own }: Target, key: string, row: PostgresRow): SinkRow {
   const hash = row[own.hash]
   return {
     key,

@@ -7,6 +7,7 @@ import { columnsOf, type ColumnMapping } from './postgres-columns.ts'
 import { listRows, readRows } from './postgres-compare.ts'
 import { postgresError } from './postgres-error.ts'
 import { PostgresPartition } from './postgres-partition.ts'
+import { digestRows, listCellRows } from './postgres-digest.ts'
 import { replaceRow } from './postgres-replace.ts'
 import { prepareTarget, targetOf } from './postgres-schema.ts'
 import { columnLayout, documentLayout, type RowLayout } from './row-layout.ts'
@@ -71,6 +72,7 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): Sink<T> {
       list: true,
       read: true,
       replace: true,
+      digest: true,
       concurrency: 1,
       batch: { changes: 500, bytes: 4 * 1_048_576 },
     },
@@ -80,6 +82,8 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): Sink<T> {
       return new PostgresPartition({ sinkName: name, target, layout, statement, call, place, opened })
     },
     list: ({ signal } = {}) => listRows(target, (work) => call(work, signal)),
+    digest: (query) => call((client) => digestRows(client, target, query)),
+    listCells: (query) => listCellRows(target, query, call),
     read: (keys) => call((client) => readRows(client, target, layout, keys)),
     async replace(replacements) {
       const outcomes: ReplaceOutcome[] = []

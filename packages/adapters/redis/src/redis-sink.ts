@@ -3,6 +3,7 @@ import { dataKeys } from './data-keys.ts'
 import { noteLayout, takePartition } from './partition-scripts.ts'
 import type { RedisClient } from './redis-client.ts'
 import { listRows, readValues } from './redis-compare.ts'
+import { digestRows, listCellRows } from './redis-digest.ts'
 import { clusterKeys, serverKeys } from './redis-keys.ts'
 import { RedisPartition } from './redis-partition.ts'
 import { replaceRows } from './redis-replace.ts'
@@ -56,6 +57,7 @@ export function redisSink<T>(options: RedisSinkOptions<T>): Sink<T> {
       list: true,
       read: true,
       replace: true,
+      digest: !client.isCluster,
       // Calls of one partition would only wait for each other: a server runs one script at a time.
       concurrency: 1,
       batch: { changes: 500, bytes: 1_048_576 },
@@ -67,6 +69,10 @@ export function redisSink<T>(options: RedisSinkOptions<T>): Sink<T> {
       return new RedisPartition(target, right, await takePartition(target, right, lineage))
     },
     list: ({ signal } = {}) => listRows(target, signal),
+    ...(!client.isCluster && {
+      digest: (query) => digestRows(target, query),
+      listCells: (query) => listCellRows(target, query),
+    }),
     read: (keys) => readValues(target, keys),
     replace: (replacements) => replaceRows(target, replacements),
     async close() {

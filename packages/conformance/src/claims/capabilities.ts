@@ -10,11 +10,16 @@ export const capabilityClaims: readonly SinkClaim[] = [
     claim: 'declares what it is expected to support, and has nothing that it does not declare',
     run: (harness) =>
       Trial.run(harness, books, async ({ target: { sink } }) => {
-        const { transactions, list, read, replace = false } = sink.capabilities
-        const expected = { replace: false, ...harness.supports }
-        assert.deepEqual({ transactions, list, read, replace, nul: expected.nul }, expected)
-        const has = { list: 'list' in sink, read: 'read' in sink, replace: 'replace' in sink }
-        assert.deepEqual(has, { list, read, replace })
+        const { transactions, list, read, replace = false, digest = false } = sink.capabilities
+        const expected = { replace: false, digest: false, ...harness.supports }
+        assert.deepEqual({ transactions, list, read, replace, digest, nul: expected.nul }, expected)
+        const has = {
+          list: 'list' in sink,
+          read: 'read' in sink,
+          replace: 'replace' in sink,
+          digest: 'digest' in sink,
+        }
+        assert.deepEqual(has, { list, read, replace, digest })
       }),
   },
   {

@@ -63,6 +63,8 @@ export function guardSink<T>(
   const list = sink.list?.bind(sink)
   const read = sink.read?.bind(sink)
   const replace = sink.replace?.bind(sink)
+  const digest = sink.digest?.bind(sink)
+  const listCells = sink.listCells?.bind(sink)
   return {
     name,
     collection,
@@ -95,6 +97,22 @@ export function guardSink<T>(
         return values
       },
     }),
+    ...(digest && {
+      async digest(query) {
+        checkOpen()
+        return await withSinkErrors(name, () => digest(query))
+      },
+    }),
+    ...(listCells && {
+      async *listCells(query) {
+        checkOpen()
+        try {
+          yield* listCells(query)
+        } catch (error) {
+          throw sinkError(name, error)
+        }
+      },
+    }),
     ...(replace && {
       async replace(replacements) {
         checkOpen()
@@ -119,7 +137,10 @@ async function withSinkErrors<R>(name: string, call: () => Promise<R>): Promise<
 
 function checkCapabilities(sink: Sink): void {
   const { name, capabilities } = sink
-  for (const method of ['list', 'read', 'replace'] as const) {
+  if ((sink.listCells !== undefined) !== (sink.digest !== undefined)) {
+    throw broken(name, 'has only one of digest() and listCells(), which go together')
+  }
+  for (const method of ['list', 'read', 'replace', 'digest'] as const) {
     const has = sink[method] !== undefined
     if (has === (capabilities[method] ?? false)) continue
     throw broken(

@@ -2,6 +2,7 @@ import { compareStamps } from '../change/stamp.ts'
 import type { Change } from '../change/change.ts'
 import type { Collection } from '../collection/collection.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
+import { cellId, lowOf, parentCell, type CellName, type DigestCell, type DigestQuery } from './digest.ts'
 import { applied, stale, type Outcome } from './outcome.ts'
 import type {
   Fence,
@@ -34,9 +35,14 @@ export interface MemorySink<T> extends Sink<T> {
 
 /** What a memory sink has in place of a server: rows, and the bookkeeping of each group's partitions. */
 export class MemoryTarget {
-  /** @internal */ readonly rows: Map<string, SinkValue> = new Map()
+  /** @internal */ readonly rows: Map<string, MemoryRow> = new Map()
   /** @internal */ readonly ledgers: Map<string, Ledger> = new Map()
   /** @internal */ lineage: string | undefined
+}
+
+interface MemoryRow extends SinkValue {
+  readonly partition: number
+  readonly bucket: number
 }
 
 interface Ledger {
@@ -55,16 +61,34 @@ export function memorySink<T>(options: MemorySinkOptions<T>): MemorySink<T> {
   return {
     name,
     collection,
-    capabilities: { transactions: true, list: true, read: true, replace: true, concurrency, batch },
+    capabilities: {
+      transactions: true,
+      list: true,
+      read: true,
+      replace: true,
+      digest: true,
+      concurrency,
+      batch,
+    },
     target,
     open: async (partition) => openPartition(name, target, partition),
     async *list() {
       for (const { key, deleted, stamp, hash } of target.rows.values()) yield { key, deleted, stamp, hash }
     },
+    digest: async (query) => digestOf(target, query),
+    async *listCells(query) {
+      const cells = new Set(query.cells.map(cellId))
+      for (const row of target.rows.values()) {
+        const { key, deleted, stamp, hash } = row
+        if (!deleted && cells.has(cellId(cellOf(row, query.depth)))) yield { key, deleted, stamp, hash }
+      }
+    },
     read: async (keys) =>
       keys.map((key) => {
         const held = target.rows.get(key)
-        return held && { ...held, mark: markOf(held) }
+        if (!held) return undefined
+        const { deleted, stamp, hash, value } = held
+        return { key, deleted, stamp, hash, value, mark: markOf(held) }
       }),
     replace: async (replacements) => replacements.map((replacement) => replaceRow(target, replacement)),
     close: async () => {},
@@ -131,8 +155,25 @@ function markOf({ deleted, stamp, hash, value }: SinkValue): string {
   return JSON.stringify([deleted, stamp.epoch, stamp.sequence, String(hash), value])
 }
 
-function rowOf({ key, kind, stamp, hash, value }: Change): SinkValue {
-  return { key, deleted: kind === 'delete', stamp, hash, value }
+function rowOf({ key, kind, stamp, hash, value, partition, bucket }: Change): MemoryRow {
+  return { key, deleted: kind === 'delete', stamp, hash, value, partition, bucket }
+}
+
+function digestOf(target: MemoryTarget, { depth, within }: DigestQuery): DigestCell[] {
+  const inside = within && new Set(within.map(cellId))
+  const cells = new Map<string, DigestCell>()
+  for (const row of target.rows.values()) {
+    const cell = cellOf(row, depth)
+    if (row.deleted || (inside && !inside.has(cellId(parentCell(cell, depth))))) continue
+    const id = cellId(cell)
+    const { count, sum } = cells.get(id) ?? { count: 0, sum: 0n }
+    cells.set(id, { ...cell, count: count + 1, sum: BigInt.asUintN(64, sum + row.hash) })
+  }
+  return [...cells.values()]
+}
+
+function cellOf({ partition, bucket, hash }: MemoryRow, depth: number): CellName {
+  return hash === 0n ? { partition: -1, bucket: -1, low: 0 } : { partition, bucket, low: lowOf(hash, depth) }
 }
 
 function* liveEntries<T>(target: MemoryTarget): Iterable<[string, T]> {

@@ -2,6 +2,7 @@ import type { Change } from '../change/change.ts'
 import type { Stamp } from '../change/stamp.ts'
 import type { Collection } from '../collection/collection.ts'
 import type { HeadwaterError } from '../errors/headwater-error.ts'
+import type { CellsQuery, DigestCell, DigestQuery } from './digest.ts'
 import type { Outcome } from './outcome.ts'
 
 /**
@@ -46,6 +47,10 @@ export interface Sink<T = unknown> {
   open(options: OpenPartitionOptions): Promise<SinkPartition>
   /** Every row of the target, deleted ones that still have a tombstone included. Only where `capabilities.list`. */
   list?(options?: { signal?: AbortSignal }): AsyncIterable<SinkRow>
+  /** Fingerprints of the live rows, computed from the bookkeeping of each: only non-empty cells. Only where `capabilities.digest`. */
+  digest?(query: DigestQuery): Promise<readonly DigestCell[]>
+  /** The live rows in some cells. Only where `capabilities.digest`. */
+  listCells?(query: CellsQuery): AsyncIterable<SinkRow>
   /** What the target holds of these keys, in their order; undefined for a key it does not know. Only where `capabilities.read`. */
   read?(keys: readonly string[]): Promise<readonly (SinkValue | undefined)[]>
   /** Puts keys right that `read` showed to be wrong: one answer each, in their order. Only where `capabilities.replace`. */
@@ -65,6 +70,8 @@ export interface SinkCapabilities {
   readonly read: boolean
   /** Whether `read` gives marks, and `replace` goes by them. Default false. */
   readonly replace?: boolean
+  /** Whether `digest` and `listCells` are there. Default false. */
+  readonly digest?: boolean
   /** How many `apply` calls of one partition may run at the same time; their keys never overlap. */
   readonly concurrency: number
   /** The most changes, and the most bytes of payload, that one `apply` should be given. */

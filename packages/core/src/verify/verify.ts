@@ -5,6 +5,8 @@ import { logParts, type Log, type LogParts } from '../namespace/log.ts'
 import { pause } from '../redis/persist.ts'
 import type { AnySink, SinkRow } from '../sink/sink.ts'
 import { groupOfSink } from '../worker/sink-groups.ts'
+import { StateDigest } from '../state/state-digest.ts'
+import { differingKeys } from './differing-keys.ts'
 import { KeyJudge, type JudgedKey } from './key-judge.ts'
 import { judge, type Verdict } from './verdict.ts'
 
@@ -16,6 +18,11 @@ export interface VerifyOptions {
    * every value. Default false: the sink's own bookkeeping is compared.
    */
   readonly deep?: boolean
+  /**
+   * Whether digests decide what is looked into, where the sink has them. Default true. They are sums, so two wrong hashes
+   * can make up for each other: by chance once in 2^63, and at will for whoever forges them. False compares every row.
+   */
+  readonly digests?: boolean
   /** How long to wait for the sink to reach what the log had when this began, in ms. Default 10,000. */
   readonly timeoutMs?: number
   /** Differences listed at most; all are counted. Default 1,000. */
@@ -54,8 +61,9 @@ const rowsAtOnce = 500
 const betweenLooksMs = 50
 
 /**
- * Compares a sink with the state that the log keeps of its collection, key by key, while writes go on. Nothing is reported
- * that may only be late: a key that differs is looked at again until the sink's group has passed the log's change.
+ * Compares a sink with the state that the log keeps of its collection, while writes go on: digests first, where the sink
+ * has them, and the keys in which these differ. Nothing is reported that may only be late: a key that differs is looked at
+ * again until the sink's group has passed the log's change.
  *
  * @throws HeadwaterError SINK_CONTRACT where the sink can neither list nor read; GROUP_UNKNOWN
  */
@@ -117,8 +125,7 @@ class Verification {
 
   async run(): Promise<VerifyReport> {
     await this.#judge.checkpoints()
-    await this.#compareRows()
-    await this.#compareState()
+    const rows = await this.#findSuspects()
     await this.#judgeSuspects()
     const { behind, stale, missing, corrupt, foreign } = this.#counts
     const different = stale + missing + corrupt + foreign > 0
@@ -128,11 +135,26 @@ class Verification {
       group: this.#group,
       deep: this.#options.deep ?? false,
       equal: result === 'equal',
-      checked: this.#checked,
+      checked: rows === undefined ? this.#checked : rows + missing,
       counts: this.#counts,
       differences: this.#differences,
       parked: this.#parked,
     }
+  }
+
+  /** By digests where the sink has them; row by row where it has none, and where its values are looked at. */
+  async #findSuspects(): Promise<number | undefined> {
+    const { digests = true, deep = false } = this.#options
+    if (this.#sink.digest && digests && !deep) {
+      const state = new StateDigest(this.#parts, this.#sink.collection)
+      const { keys, rows } = await differingKeys(this.#sink, state, this.#options.signal)
+      for (const key of keys) this.#suspects.add(key)
+      this.#options.onProgress?.(rows)
+      return rows
+    }
+    await this.#compareRows()
+    await this.#compareState()
+    return undefined
   }
 
   /** From the sink's side: what it holds, against what the log has of it. */

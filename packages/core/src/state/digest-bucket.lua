@@ -1,0 +1,28 @@
+-- Fingerprints of part of a state bucket, by the last bits of the content hashes. Deleted keys have none.
+--   KEYS[1] state bucket
+--   ARGV[1] cursor  ARGV[2] about how many records  ARGV[3] depth: four bits each  ARGV[4…] cells of the depth before
+-- Returns {next cursor, "low count high-sum low-sum", …}.
+local depth = tonumber(ARGV[3])
+local size, parent_size = 16 ^ depth, 16 ^ (depth - 1)
+local inside = {}
+for at = 4, #ARGV do inside[tonumber(ARGV[at])] = true end
+local page = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
+local counts, high_sums, low_sums = {}, {}, {}
+local entries = page[2]
+for at = 2, #entries, 2 do
+  local record = entries[at]
+  if entries[at - 1] ~= '' and string.byte(record, 26) ~= 2 then
+    local high, low = struct.unpack('>I4I5', record, 17)
+    if #ARGV < 4 or inside[low % parent_size] then
+      local cell = low % size
+      counts[cell] = (counts[cell] or 0) + 1
+      high_sums[cell] = (high_sums[cell] or 0) + high
+      low_sums[cell] = (low_sums[cell] or 0) + low
+    end
+  end
+end
+local reply = { page[1] }
+for cell, count in pairs(counts) do
+  reply[#reply + 1] = string.format('%.0f %d %.0f %.0f', cell, count, high_sums[cell], low_sums[cell])
+end
+return reply

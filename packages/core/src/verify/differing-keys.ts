@@ -1,0 +1,98 @@
+import { cellDepthMax, cellId, type CellName, type DigestCell } from '../sink/digest.ts'
+import type { AnySink, SinkRow } from '../sink/sink.ts'
+import type { StateDigest } from '../state/state-digest.ts'
+import type { StateHead } from '../state/state-heads.ts'
+import { isSameState } from './verdict.ts'
+import { compareStamps } from '../change/stamp.ts'
+
+/** Cells of so few rows are listed instead of split: a split costs about as much as listing so many. */
+const rowsWorthListing = 8
+
+/** What a comparison of digests has found. */
+export interface DifferingKeys {
+  readonly keys: ReadonlySet<string>
+  /** Live rows of the sink when it began. */
+  readonly rows: number
+}
+
+/**
+ * The keys in which a sink seems to differ from the log, found from the digests of both: cells that are equal are not
+ * looked into, others are split by the last bits of the content hashes until few rows remain. So equal copies cost their
+ * cells, and a difference costs some kilobytes, whatever the number of keys.
+ */
+export async function differingKeys(
+  sink: AnySink,
+  state: StateDigest,
+  signal?: AbortSignal,
+): Promise<DifferingKeys> {
+  // The sink first: what is applied in between then shows as a key to look at, as it would the other way round.
+  const roots = await sink.digest!({ depth: 0 })
+  const rows = roots.reduce((sum, { count }) => sum + count, 0)
+  const keys = new Set<string>()
+  let open: readonly DigestCell[] = differingRoots(roots, await state.roots())
+  for (let depth = 0; open.length > 0; depth++) {
+    signal?.throwIfAborted()
+    const isSmall = ({ count, partition }: DigestCell): boolean =>
+      partition < 0 || depth === cellDepthMax || (depth > 0 && count <= rowsWorthListing)
+    await compareRows(sink, state, { depth, cells: open.filter(isSmall) }, keys)
+    const within = open.filter((cell) => !isSmall(cell))
+    if (within.length === 0) break
+    const query = { depth: depth + 1, within: within.map(nameOf) }
+    const [ours, theirs] = [await sink.digest!(query), await state.cells(query)]
+    open = differingCells(ours, theirs)
+  }
+  return { keys, rows }
+}
+
+function differingRoots(
+  roots: readonly DigestCell[],
+  sums: readonly (readonly bigint[])[],
+): readonly DigestCell[] {
+  const held = new Map(roots.map((cell) => [cellId(cell), cell]))
+  const differing = roots.filter(({ partition, bucket }) => sums[partition]?.[bucket] === undefined)
+  for (const [partition, buckets] of sums.entries()) {
+    for (const [bucket, sum] of buckets.entries()) {
+      const name = { partition, bucket, low: 0 }
+      const cell = held.get(cellId(name)) ?? { ...name, count: 0, sum: 0n }
+      if (cell.sum !== sum) differing.push(cell)
+    }
+  }
+  return differing
+}
+
+/** With the greater count of the two sides. */
+function differingCells(ours: readonly DigestCell[], theirs: readonly DigestCell[]): DigestCell[] {
+  const other = new Map(theirs.map((cell) => [cellId(cell), cell]))
+  const differing: DigestCell[] = []
+  for (const cell of ours) {
+    const id = cellId(cell)
+    const match = other.get(id)
+    other.delete(id)
+    if (match?.sum === cell.sum && match.count === cell.count) continue
+    differing.push({ ...cell, count: Math.max(cell.count, match?.count ?? 0) })
+  }
+  return [...differing, ...other.values()]
+}
+
+async function compareRows(
+  sink: AnySink,
+  state: StateDigest,
+  { depth, cells }: { readonly depth: number; readonly cells: readonly DigestCell[] },
+  keys: Set<string>,
+): Promise<void> {
+  if (cells.length === 0) return
+  const query = { depth, cells: cells.map(nameOf) }
+  const rows = new Map<string, SinkRow>()
+  for await (const row of sink.listCells!(query)) rows.set(row.key, row)
+  const heads = await state.list(query)
+  for (const [key, row] of rows) if (!isSame(row, heads.get(key))) keys.add(key)
+  for (const key of heads.keys()) if (!rows.has(key)) keys.add(key)
+}
+
+function isSame(row: SinkRow, head: StateHead | undefined): boolean {
+  return head !== undefined && compareStamps(row.stamp, head.stamp) === 0 && isSameState(row, head)
+}
+
+function nameOf({ partition, bucket, low }: DigestCell): CellName {
+  return { partition, bucket, low }
+}
