@@ -90,7 +90,10 @@ export class PartitionLoop {
     try {
       await this.#open()
       // Each to its own end: nothing of this partition may still run when the lease is given back.
-      const ended = (error: unknown): void => this.#finish(endOf(error))
+      const ended = async (error: unknown): Promise<void> => {
+        this.#finish(endOf(error))
+        if (error instanceof HistoryForked) await this.#tellLost(error)
+      }
       await Promise.all([
         this.#read().catch(ended),
         this.#apply().catch(ended),
@@ -163,10 +166,7 @@ export class PartitionLoop {
         raiseEpoch(client, request.keys, position.ahead!.epoch),
       )
       header = await this.#header()
-      onEvent({ kind: 'history-lost', group: request.group, partition, ...position.ahead })
-      await this.#noteLost(
-        `lost ${position.ahead.from}-${position.ahead.to} of epoch ${position.ahead.epoch}, which the sink has seen`,
-      )
+      await this.#tellLost(position.ahead)
       // The fence carries the epoch it was granted in: a new one is needed to write behind the new history.
       throw new Restart('the log was behind the sink')
     }
@@ -175,18 +175,10 @@ export class PartitionLoop {
       compareStamps(checkpoint, lease.checkpoint) !== 0 &&
       lease.checkpoint.sequence > checkpoint.sequence
     ) {
-      onEvent({
-        kind: 'history-lost',
-        group: request.group,
-        partition,
-        epoch: lease.checkpoint.epoch,
-        from: checkpoint.sequence + 1,
-        to: lease.checkpoint.sequence,
-      })
-      await this.#noteLost(
-        `lost ${checkpoint.sequence + 1}-${lease.checkpoint.sequence} of epoch ${lease.checkpoint.epoch}`,
-      )
+      const { epoch, sequence: to } = lease.checkpoint
+      await this.#tellLost({ epoch, from: checkpoint.sequence + 1, to })
     }
+    if (position.lost) await this.#tellLost(position.lost)
     const start = position.stamp.sequence < checkpoint.sequence ? position.stamp : checkpoint
     if (start.sequence < Math.min(checkpoint.sequence, lease.saved.sequence)) {
       onEvent({
@@ -230,8 +222,11 @@ export class PartitionLoop {
     return header
   }
 
-  /** Where the sink stands in the log's history; `ahead` is what it has seen and the log does not have any more. */
-  #sinkPosition(header: Header): { stamp: Stamp; ahead?: { epoch: number; from: number; to: number } } {
+  /**
+   * Where the sink stands in the log's history. What it has seen and the log does not have any more is `lost` where a later
+   * epoch has begun already, and `ahead` where one has to begin, so that new changes win over it.
+   */
+  #sinkPosition(header: Header): { stamp: Stamp; ahead?: LostHistory; lost?: LostHistory } {
     const position = this.#sinkPartition!.position
     if (!position) return { stamp: { epoch: 0, sequence: 0 } }
     const survived = survivedUpTo(header, position)
@@ -246,7 +241,7 @@ export class PartitionLoop {
     const ahead = { epoch: position.epoch, from: reaches + 1, to: position.sequence }
     if (position.epoch >= header.epoch) return { stamp: { epoch: 0, sequence: 0 }, ahead }
     // An epoch above the sink's is open already: it goes on where the histories part.
-    return { stamp: { epoch: position.epoch, sequence: reaches } }
+    return { stamp: { epoch: position.epoch, sequence: reaches }, lost: ahead }
   }
 
   async #read(): Promise<void> {
@@ -512,13 +507,28 @@ export class PartitionLoop {
     return persist(connection, { doing, deadlineMs: request.leaseMs }, command)
   }
 
-  /** Kept beside the group, for whoever asks later what the log lost. */
-  async #noteLost(what: string): Promise<void> {
-    const { request } = this.#options
-    await this.#persist('noting lost history', (client) =>
-      client.hset(request.keys.group(request.group), 'lost', what),
-    )
+  /** Tells of lost history once, however many loops find it: what was told is kept beside the group. */
+  async #tellLost({ epoch, from, to }: LostHistory): Promise<void> {
+    const { request, partition, connection, onEvent } = this.#options
+    const { group } = request
+    const key = request.keys.group(group)
+    const what = `${from}-${to} of epoch ${epoch}`
+    const told = await this.#persist('reading what was lost', (client) => client.hget(key, 'lost'))
+    if (told === what) return
+    onEvent({ kind: 'history-lost', group, partition, epoch, from, to })
+    await connection
+      .attempt((client) => client.hset(key, 'lost', what), 1_000)
+      .catch(() => {
+        // Told as an event at least.
+      })
   }
+}
+
+/** Changes that were acknowledged in this epoch, and are not in the log any more. */
+interface LostHistory {
+  readonly epoch: number
+  readonly from: number
+  readonly to: number
 }
 
 class Fenced extends Error {}

@@ -1,0 +1,137 @@
+import { startWorker, type Log, type Worker } from '@headwater/core'
+import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
+import { Redis } from 'ioredis'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { eventually } from '../support/eventually.ts'
+import { appendEach, drained, openTestLog, partitionKeys } from './test-log.ts'
+import { watchedSink, type WatchedSink } from './watched-sink.ts'
+import { WorkerEvents } from './worker-events.ts'
+
+const group = 'copy'
+let server: OwnRedisServer
+let client: Redis
+let log: Log
+let sink: WatchedSink
+let events: WorkerEvents
+let worker: Worker | undefined
+
+beforeEach(async () => {
+  server = await startRedis({ own: true })
+  client = new Redis({ ...server.options, retryStrategy: () => 10 })
+  // The server is killed on purpose; without a listener ioredis would print it.
+  client.on('error', () => {})
+  log = await openTestLog(server.options)
+  sink = watchedSink()
+  events = new WorkerEvents()
+})
+
+afterEach(async () => {
+  await worker?.stop()
+  worker = undefined
+  await log.close()
+  client.disconnect()
+  await server.stop()
+})
+
+async function start(): Promise<void> {
+  worker = await startWorker(log, { groups: { [group]: sink }, leaseMs: 600, onEvent: events.note })
+}
+
+const keyOf = (content: number): string => `note-${content % 2}`
+
+/** Three changes are saved; two more are acknowledged and applied, and then lost with the server. */
+async function loseTwo(): Promise<void> {
+  await start()
+  await appendEach(log, [1, 2, 3], keyOf)
+  await drained(log, group)
+  await client.save()
+  await appendEach(log, [4, 5], keyOf)
+  await drained(log, group)
+  // The sink knows how far it is.
+  await eventually(async () => {
+    expect(await client.hget(partitionKeys(log, group).group, 'saved')).toBe('1-5')
+  })
+}
+
+async function restoreOlderCopy(): Promise<void> {
+  await server.kill('SIGKILL')
+  await server.restart()
+}
+
+const lostTail = { kind: 'history-lost', group, partition: 0, epoch: 1, from: 4, to: 5 }
+
+describe('a log that comes back without its newest changes', () => {
+  it('is told of by a worker that was at work, and new changes win over the lost ones', async () => {
+    await loseTwo()
+    await restoreOlderCopy()
+    const results = await appendEach(log, [14, 15], keyOf)
+    expect(results.map(({ version }) => version)).toEqual(['2@2', '3@2'])
+    await drained(log, group)
+    expect(await events.first('history-lost')).toEqual(lostTail)
+    expect(Object.fromEntries(sink.entries())).toMatchObject({
+      'note-0': { content: 14 },
+      'note-1': { content: 15 },
+    })
+    expect(await client.hget(partitionKeys(log, group).group, 'lost')).toContain('4-5')
+  })
+
+  it('is told of by a worker that starts after history has gone on', async () => {
+    await loseTwo()
+    await worker!.stop()
+    await restoreOlderCopy()
+    await appendEach(log, [14, 15, 16], keyOf)
+    await start()
+    await drained(log, group)
+    expect(await events.first('history-lost')).toEqual(lostTail)
+    expect(Object.fromEntries(sink.entries())).toMatchObject({
+      'note-0': { content: 16 },
+      'note-1': { content: 15 },
+    })
+    expect(await client.hget(partitionKeys(log, group).group, 'lost')).toContain('4-5')
+  })
+
+  it('is told of by a worker that starts before history goes on', async () => {
+    await loseTwo()
+    await worker!.stop()
+    await restoreOlderCopy()
+    await start()
+    expect(await events.first('history-lost')).toEqual(lostTail)
+    await appendEach(log, [14, 15], keyOf)
+    await drained(log, group)
+    expect(Object.fromEntries(sink.entries())).toMatchObject({
+      'note-0': { content: 14 },
+      'note-1': { content: 15 },
+    })
+  })
+
+  it('is told of again by the next loss, of the same copy, though the epochs have one number', async () => {
+    await loseTwo()
+    await restoreOlderCopy()
+    await appendEach(log, [14, 15, 16, 17], keyOf)
+    await drained(log, group)
+    await eventually(async () => {
+      expect(await client.hget(partitionKeys(log, group).group, 'saved')).toBe('2-7')
+    })
+    events.all.length = 0
+    await restoreOlderCopy()
+    expect(await events.first('history-lost')).toEqual({ ...lostTail, epoch: 2, to: 7 })
+    // The worker has opened an epoch above the one that the sink knows by another history.
+    const results = await appendEach(log, [24, 25], keyOf)
+    expect(results.map(({ version }) => version)).toEqual(['2@3', '3@3'])
+    await drained(log, group)
+    expect(Object.fromEntries(sink.entries())).toMatchObject({
+      'note-0': { content: 24 },
+      'note-1': { content: 25 },
+    })
+  })
+
+  it('is no loss where nothing is missing: a restart with everything', async () => {
+    await loseTwo()
+    await client.save()
+    await restoreOlderCopy()
+    await appendEach(log, [6], keyOf)
+    await drained(log, group)
+    expect(sink.entries().get('note-0')).toMatchObject({ content: 6 })
+    expect([...events.of('history-lost'), ...events.of('damaged')]).toEqual([])
+  })
+})
