@@ -1,6 +1,3 @@
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { startRedis } from '@headwater/local-servers'
 import { describe, expect, it } from 'vitest'
 import { Call, headwater, lastLine } from '../cli/headwater.ts'
@@ -8,6 +5,7 @@ import { fillRandomly } from '../rdb/random-keyspace.ts'
 import { plainClient } from '../support/plain-client.ts'
 import { Random } from '../support/random.ts'
 import { differences } from './same-data.ts'
+import { spoolFolder } from './spool-folder.ts'
 
 describe('headwater capture', () => {
   it('copies once, reports, and leaves a target that is on its own', async () => {
@@ -20,7 +18,7 @@ describe('headwater capture', () => {
     await using from = plainClient({ path: source.socketPath, password })
     await using to = plainClient(target.options)
     await fillRandomly(from, new Random(1), 100)
-    const spool = mkdtempSync(join(tmpdir(), 'headwater-capture-'))
+    const spool = spoolFolder()
     const url = `unix://${source.socketPath}?password=${encodeURIComponent(password)}`
     const args = ['--from', url, '--to', target.url, '--mode', 'commands', '--spool', spool]
     const ended = await headwater(['capture', ...args, '--once', '--json'])
@@ -37,7 +35,7 @@ describe('headwater capture', () => {
     await using target = await startRedis({ own: true })
     await using from = plainClient(source.options)
     await using to = plainClient(target.options)
-    const spool = mkdtempSync(join(tmpdir(), 'headwater-capture-'))
+    const spool = spoolFolder()
     const args = ['--from', source.url, '--to', target.url, '--mode', 'commands', '--spool', spool, '--json']
     await from.set('first', '1')
     for (const copies of [1, 0]) {

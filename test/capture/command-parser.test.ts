@@ -8,7 +8,7 @@ import { TransactionAssembler } from '../../packages/adapters/redis/src/capture/
 import { Random } from '../support/random.ts'
 import { givenSeed } from '../support/seed.ts'
 
-const hold = 2 ** 47
+const hold = 2 ** 45
 const command = (...args: string[]) =>
   `*${args.length}\r\n${args.map((arg) => `$${Buffer.byteLength(arg)}\r\n${arg}\r\n`).join('')}`
 const texts = (commands: readonly StreamCommand[]) =>

@@ -1,9 +1,8 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type RedisConfig, startProxy, startRedis, startSentinel } from '@headwater/local-servers'
+import { freePort, type RedisConfig, startProxy, startRedis, startSentinel } from '@headwater/local-servers'
 import {
   type CaptureEvent,
   type CommandCapture,
@@ -18,6 +17,7 @@ import { Random } from '../support/random.ts'
 import { givenSeed } from '../support/seed.ts'
 import { fillRandomly } from '../rdb/random-keyspace.ts'
 import { differences } from './same-data.ts'
+import { spoolFolder } from './spool-folder.ts'
 import { storm } from './storm.ts'
 
 const quick: RedisConfig = { 'repl-diskless-sync-delay': '0' }
@@ -28,7 +28,7 @@ async function startPair(sourceConfig: RedisConfig = {}, targetConfig: RedisConf
     startRedis({ own: true, config: targetConfig }),
   ])
   const clients = { source: plainClient(source.options), target: plainClient(target.options) }
-  const spool = mkdtempSync(join(tmpdir(), 'headwater-capture-'))
+  const spool = spoolFolder()
   const events: CaptureEvent[] = []
   return {
     source,
@@ -128,6 +128,23 @@ describe('a capture that meets trouble', () => {
     expect(pair.events.filter(({ kind }) => kind === 'full-copy')).toHaveLength(1)
   })
 
+  it('applies again what the target had acknowledged and then lost', async () => {
+    await using pair = await startPair({}, { dbfilename: 'dump.rdb' })
+    await using capture = await pair.capture()
+    await pair.clients.source.rpush('list', 'kept')
+    await capture.caughtUp()
+    await pair.clients.target.call('SAVE')
+    await pair.clients.source.rpush('list', 'lost', 'and found')
+    await capture.caughtUp()
+    await pair.target.kill('SIGKILL')
+    await pair.target.restart()
+    await pair.clients.source.rpush('list', 'later')
+    expect(await lastingDifferences(pair, capture)).toEqual([])
+    expect(await pair.clients.target.lrange('list', 0, -1)).toEqual(['kept', 'lost', 'and found', 'later'])
+    expect(pair.events.some(({ kind }) => kind === 'target-went-back')).toBe(true)
+    expect(pair.events.filter(({ kind }) => kind === 'full-copy')).toHaveLength(1)
+  })
+
   it('does not let a key expire early, however long the copy and the silence take', async () => {
     await using pair = await startPair()
     await pair.clients.source.set('renewed', 'value', 'PX', 300)
@@ -158,7 +175,7 @@ describe('a capture process that is killed', () => {
   it('is continued by the next one, without doubling or losing anything', async () => {
     const random = new Random(givenSeed ?? 4)
     await using pair = await startPair({ 'repl-backlog-size': '64mb' })
-    const spool = mkdtempSync(join(tmpdir(), 'headwater-capture-'))
+    const spool = spoolFolder()
     for (let round = 0; round < 4; round++) {
       const program = fork(join(import.meta.dirname, 'capture-process.ts'), {
         execArgv: ['--conditions=@headwater/source', '--import', 'tsx'],
@@ -183,7 +200,7 @@ describe('two captures into one target', () => {
     await using pair = await startPair()
     await using first = await pair.capture()
     await first.caughtUp()
-    await using second = await pair.capture({ spool: mkdtempSync(join(tmpdir(), 'headwater-capture-')) })
+    await using second = await pair.capture({ spool: spoolFolder() })
     await second.caughtUp()
     await pair.clients.source.set('key', 'value')
     await expect(first.done).rejects.toMatchObject({ code: 'CAPTURE_FENCED' })
@@ -247,12 +264,27 @@ describe('a source', () => {
       from: { ...from, username: 'reader' },
       replace: true,
       name: 'other',
-      spool: mkdtempSync(join(tmpdir(), 'headwater-capture-')),
+      spool: spoolFolder(),
     })
     await expect(refused.done).rejects.toMatchObject({
       code: 'SOURCE_REFUSED',
       message: expect.not.stringContaining('secret') as string,
     })
+  })
+
+  it('is attached to over TLS, and only when its certificate is trusted', async () => {
+    const port = await freePort()
+    const certificate = { 'tls-cert-file': tlsFile('certificate.pem'), 'tls-key-file': tlsFile('key.pem') }
+    await using pair = await startPair({ 'tls-port': String(port), 'tls-auth-clients': 'no', ...certificate })
+    await pair.clients.source.set('key', 'value')
+    const address = { host: '127.0.0.1', port }
+    await expect(pair.capture({ from: { ...address, tls: {} } })).rejects.toMatchObject({
+      code: 'SOURCE_UNAVAILABLE',
+      message: expect.stringContaining('certificate') as string,
+    })
+    const ca = readFileSync(tlsFile('certificate.pem'))
+    await using capture = await pair.capture({ from: { ...address, tls: { ca } } })
+    expect(await lastingDifferences(pair, capture)).toEqual([])
   })
 
   it('waits for our acknowledgement like for that of any replica', async () => {
@@ -274,7 +306,7 @@ describe('a source behind Sentinel', () => {
     await using capture = await startCommandCapture({
       from: set.options,
       to: target.options,
-      spool: mkdtempSync(join(tmpdir(), 'headwater-capture-')),
+      spool: spoolFolder(),
       onEvent: (event) => events.push(event),
     })
     await capture.caughtUp()
@@ -291,6 +323,10 @@ describe('a source behind Sentinel', () => {
     expect(events.filter(({ kind }) => kind === 'full-copy')).toHaveLength(1)
   })
 })
+
+function tlsFile(name: string): string {
+  return join(import.meta.dirname, 'tls', name)
+}
 
 /** What still differs when there was time for everything to arrive, and for the source to expire what is due. */
 async function lastingDifferences(

@@ -115,6 +115,9 @@ export async function storm(client: Redis, random: Random, rounds: number): Prom
     }
     if (random.chance(0.3))
       call('EVAL', random.pick(scripts), 1, `string:${random.below(12)}`, `scripted ${round}`)
+    // Unknown before Redis 7.4, and on Valkey 8.
+    if (random.chance(0.3))
+      call('HPEXPIRE', `hash:${random.below(12)}`, random.pick([60, 9_000_000]), 'FIELDS', 1, 'other')
     if (random.chance(0.02)) call('SWAPDB', random.below(3), random.below(3))
     if (random.chance(0.01)) call('FLUSHDB')
     if (random.chance(0.005)) call('FLUSHALL')

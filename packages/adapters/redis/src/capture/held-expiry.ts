@@ -1,11 +1,12 @@
 import { HeadwaterError } from '@headwater/core'
 
 /**
- * Added to every time of expiry, in ms, while a replica follows (about 4,459 years): the replica never expires a key by its
+ * Added to every time of expiry, in ms, while a replica follows (about 1,115 years): the replica never expires a key by its
  * own clock, and the source's DEL is what removes it. All commands that move, copy, keep or drop an expiry go on working,
- * because it is an expiry. `release` takes it off. Times of hash fields have 48 bits, so it fits there too.
+ * because it is an expiry. `release` takes it off. Times of hash fields end at 2^46, so it
+ * fits there too.
  */
-export const expiryHoldMs: number = 2 ** 47
+export const expiryHoldMs: number = 2 ** 45
 
 type Args = readonly Buffer[]
 
@@ -15,7 +16,7 @@ const upper = (argument: Buffer | undefined): string => text(argument).toUpperCa
 /** A time of expiry as the replica gets it. */
 export function holdTime(ms: number | bigint): Buffer {
   const time = BigInt(ms) < 0n ? 0n : BigInt(ms)
-  // What lies behind the hold anyway never expires while a replica follows.
+  // What lies behind the hold anyway (the year 3084) never expires while a replica follows.
   return Buffer.from(String(time < BigInt(expiryHoldMs) ? time + BigInt(expiryHoldMs) : time))
 }
 

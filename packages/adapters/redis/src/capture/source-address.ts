@@ -30,9 +30,13 @@ export async function connectClient(options: RedisOptions, name: string): Promis
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
   })
-  // The reason reaches the caller through what is rejected.
-  client.on('error', () => {})
-  await client.connect()
+  let reason: Error | undefined
+  client.on('error', (error: Error) => (reason = error))
+  await client.connect().catch((error: unknown) => {
+    client.disconnect()
+    // What `connect` rejects with says only that the connection is closed.
+    throw reason ?? error
+  })
   return client
 }
 
