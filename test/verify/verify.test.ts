@@ -4,6 +4,7 @@ import {
   defineCollection,
   memorySink,
   reject,
+  repair,
   verify,
   HeadwaterError,
   type Collection,
@@ -250,24 +251,37 @@ describe('verify', () => {
     expect((await verify(log, sink, { digests: false })).counts.corrupt).toBe(2)
   })
 
-  it('knows values that were written under an earlier schema version', async () => {
-    const older = itemsCollection()
-    const namespace = `${redis.namespacePrefix}evolving-${process.pid}`
-    const first = await connect(redis.options, { namespace, collections: [older], partitions: 1 })
-    await first.append(older.put({ id: 'old', count: 1 }))
-    await first.close()
-    const newer = defineCollection('items', {
-      schema: z.object({ id: z.string(), count: z.int(), note: z.string().optional() }),
-      key: (item) => item.id,
-      schemaVersion: 2,
-    })
-    await using log = await connect(redis.options, { namespace, collections: [newer] })
-    const copy = memoryCopy(newer)
-    await using _ = await follow(log, copy.sink)
-    await log.append(newer.put({ id: 'new', count: 1 }))
-    await caughtUp(log)
-    expect(await verify(log, copy.sink, { deep: true })).toMatchObject({ result: 'equal', checked: 2 })
-  })
+  it.each([
+    ['as they are', undefined],
+    ['through upcasters', { 1: (old: Item) => ({ ...old, note: `was ${old.count}` }) }],
+  ])(
+    'knows values that were stored under an earlier schema version and are read %s',
+    async (how, upcasters) => {
+      const older = itemsCollection()
+      const namespace = `${redis.namespacePrefix}evolving-${process.pid}-${how.length}`
+      const first = await connect(redis.options, { namespace, collections: [older], partitions: 1 })
+      await first.append(older.put({ id: 'old', count: 1 }))
+      await first.append(older.put({ id: 'tampered', count: 1 }))
+      await first.close()
+      const newer = defineCollection('items', {
+        schema: z.object({ id: z.string(), count: z.int(), note: z.string().optional() }),
+        key: (item) => item.id,
+        schemaVersion: 2,
+        ...(upcasters && { upcast: upcasters }),
+      })
+      await using log = await connect(redis.options, { namespace, collections: [newer] })
+      const copy = memoryCopy(newer)
+      await using _ = await follow(log, copy.sink)
+      await log.append(newer.put({ id: 'new', count: 1 }))
+      await caughtUp(log)
+      expect(await verify(log, copy.sink, { deep: true })).toMatchObject({ result: 'equal', checked: 3 })
+      await copy.tamper('tampered')
+      const report = await verify(log, copy.sink, { deep: true })
+      expect(verdictsOf(report)).toEqual(new Map([['tampered', 'corrupt']]))
+      await repair(log, copy.sink, report)
+      expect((await verify(log, copy.sink, { deep: true })).result).toBe('equal')
+    },
+  )
 
   it.each([
     ['that no JSON can say', (): unknown => ({ id: 'a', count: Number.NaN })],

@@ -125,7 +125,8 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
     retryable: false,
   },
   EVENT_INVALID: {
-    means: 'A decider gave an event of a type that it does not define, or whose data does not match its schema.',
+    means:
+      'A decider gave an event of a type that it does not define, or whose data does not match its schema.',
     remedy: 'Correct `decide`, or the schema of the event.',
     retryable: false,
   },
@@ -233,7 +234,8 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
     retryable: true,
   },
   SOURCE_REFUSED: {
-    means: 'The server to capture from cannot be captured as it is (permissions, version, values of modules).',
+    means:
+      'The server to capture from cannot be captured as it is (permissions, version, values of modules).',
     remedy: 'Read the reason in the message and change the source, or capture in another way.',
     retryable: false,
   },

@@ -1,14 +1,16 @@
 import { locate, type Router } from '../append/prepare.ts'
+import { canonicalJson } from '../change/canonical-json.ts'
 import type { Change } from '../change/change.ts'
 import { formatPosition } from '../change/position.ts'
 import { formatVersion } from '../change/version.ts'
 import type { AnyCollection } from '../collection/collection.ts'
+import { upcast } from '../collection/upcast.ts'
 import { changeAt } from '../log/change-at.ts'
 import type { LogParts } from '../namespace/log.ts'
 import { StateReader } from './state-reader.ts'
 import type { StateRecord } from './state-record.ts'
 
-/** The change that made each key what it is: what a sink must be given to hold the key as the log does. */
+/** What a sink of states must be given to hold each key as the log does: a put in the present schema, or a delete. */
 export class LatestChanges {
   readonly #parts: LogParts
   readonly #router: Router
@@ -36,11 +38,17 @@ export class LatestChanges {
 
   async #changeOf(collection: AnyCollection, key: string, record: StateRecord): Promise<Change | undefined> {
     const { partition, bucket } = locate(this.#router, collection, key)
-    if (!record.deleted && record.payload === '') {
-      const change = await changeAt(this.#parts, partition, record.stamp)
-      return change?.key === key && change.collection === collection.name ? change : undefined
+    const { stamp, version, hash, deleted, schemaVersion } = record
+    let value: unknown
+    if (!deleted) {
+      if (record.payload === '') {
+        const change = await changeAt(this.#parts, partition, stamp)
+        if (change?.key !== key || change.collection !== collection.name) return undefined
+        value = change.value
+      } else {
+        value = upcast(collection, 'put', schemaVersion, JSON.parse(record.payload))
+      }
     }
-    const { stamp, version, hash, deleted, payload } = record
     return {
       collection: collection.name,
       key,
@@ -50,10 +58,10 @@ export class LatestChanges {
       stamp,
       position: formatPosition(partition, stamp),
       version: formatVersion(version, stamp.epoch),
-      schemaVersion: collection.schemaVersion,
+      schemaVersion,
       time: 0,
-      payload,
-      value: deleted ? undefined : (JSON.parse(payload) as unknown),
+      payload: deleted ? '' : canonicalJson(value),
+      value,
       hash,
       metadata: {},
     }

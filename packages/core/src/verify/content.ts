@@ -5,18 +5,30 @@ import { isHeadwaterError } from '../errors/headwater-error.ts'
 import type { SinkValue } from '../sink/sink.ts'
 
 /**
- * Whether what a sink holds of a key has the content that its own bookkeeping says. A tombstone has none; what no JSON
- * can say is nothing that was ever applied. Which schema version a value was written under stands nowhere beside it, so
- * each that the collection has had is tried, the latest first.
+ * Whether the value that a sink holds has the hash that stands beside it. A tombstone has no value; what no JSON can say
+ * is nothing that was ever applied.
+ *
+ * @param schemaVersion under which the log has stored it
  */
-export function hasItsContent(hasher: Hasher, collection: AnyCollection, held: SinkValue): boolean {
+export function hasItsContent(
+  hasher: Hasher,
+  collection: AnyCollection,
+  held: SinkValue,
+  schemaVersion: number,
+): boolean {
   if (held.deleted) return held.value === undefined
   const payload = canonicalOf(held.value)
-  if (payload === undefined) return false
-  for (let version = collection.schemaVersion; version >= 1; version--) {
-    if (hasher.content(collection.name, version, 'put', held.key, payload) === held.hash) return true
-  }
-  return false
+  return (
+    payload !== undefined &&
+    hasher.content(collection.name, schemaVersion, 'put', held.key, payload) === held.hash
+  )
+}
+
+/** Whether two values are the same JSON; both undefined for what is deleted. */
+export function isSameValue(a: unknown, b: unknown): boolean {
+  if (a === undefined || b === undefined) return a === b
+  const text = canonicalOf(a)
+  return text !== undefined && text === canonicalOf(b)
 }
 
 /** The value as canonical JSON; undefined where it is no JSON. */

@@ -9,8 +9,9 @@ import type { LogParts } from '../namespace/log.ts'
 import { parkedField } from '../parking/parked-key.ts'
 import { persist } from '../redis/persist.ts'
 import type { AnySink, SinkValue } from '../sink/sink.ts'
+import { LatestChanges } from '../state/latest-changes.ts'
 import { StateHeads, type StateHead } from '../state/state-heads.ts'
-import { hasItsContent } from './content.ts'
+import { hasItsContent, isSameValue } from './content.ts'
 import { isSameState, judge, type Verdict } from './verdict.ts'
 
 /** One key as it was found, with the judgement over it. */
@@ -32,6 +33,7 @@ export class KeyJudge {
   readonly #sink: AnySink
   readonly #group: string
   readonly #deep: boolean
+  readonly #latest: LatestChanges
 
   /** @param deep whether hashes are computed from the stored values, instead of taken from the sink's bookkeeping */
   constructor(parts: LogParts, sink: AnySink, group: string, deep: boolean) {
@@ -41,6 +43,7 @@ export class KeyJudge {
     this.#group = group
     this.#deep = deep
     this.router = { hasher, partitions: metadata.partitions, buckets: metadata.buckets }
+    this.#latest = new LatestChanges(parts, this.router)
     this.heads = new StateHeads(connection, keys, this.router, deadlineMs)
   }
 
@@ -50,17 +53,26 @@ export class KeyJudge {
     const parked = await this.#parkedAmong(keys)
     const rows = await this.#sink.read!(keys)
     const heads = await this.heads.read(this.#collection, keys)
-    return keys.map((key, index) => {
+    const judged = keys.map((key, index): JudgedKey => {
       const { partition } = locate(this.router, this.#collection, key)
       const [sink, log] = [rows[index], heads[index]]
-      const verdict = parked.has(key) ? 'parked' : this.#verdict(checkpoints[partition]!, sink, log)
+      const verdict = parked.has(key) ? 'parked' : judge(checkpoints[partition]!, sink, log)
       return { key, partition, verdict, sink, log }
     })
+    return await Promise.all(
+      judged.map(async (each) => {
+        const { verdict, sink, log } = each
+        if (verdict !== 'equal' || !sink || this.isIntact(sink, log)) return each
+        return { ...each, verdict: (await this.#isUpcast(sink, log)) ? 'equal' : 'corrupt' }
+      }),
+    )
   }
 
-  /** Whether a stored value is not what its own bookkeeping says; never, unless asked to look. */
-  isTampered(held: SinkValue): boolean {
-    return this.#deep && !hasItsContent(this.router.hasher, this.#collection, held)
+  /** Whether a stored value has the hash that the bookkeeping says; always, unless asked to look. */
+  isIntact(held: SinkValue, log: StateHead | undefined): boolean {
+    if (!this.#deep) return true
+    const schemaVersion = log?.schemaVersion ?? this.#collection.schemaVersion
+    return hasItsContent(this.router.hasher, this.#collection, held, schemaVersion)
   }
 
   /**
@@ -78,14 +90,15 @@ export class KeyJudge {
     if (origin.kind === 'event' && this.#collection.decides) return undefined
     const isOrigin = origin.key === key && origin.collection === this.#collection.name
     const held = { stamp: origin.stamp, hash: origin.hash, deleted: origin.kind === 'delete' }
-    return isOrigin && isSameState(sink, held) && !this.isTampered(sink) ? 'equal' : 'corrupt'
+    const isAlike = isOrigin && isSameState(sink, held)
+    return isAlike && (!this.#deep || isSameValue(sink.value, origin.value)) ? 'equal' : 'corrupt'
   }
 
-  #verdict(checkpoint: Stamp, sink: SinkValue | undefined, log: StateHead | undefined): Verdict {
-    const verdict = judge(checkpoint, sink, log)
-    // The hash is that of what was stored; from what an upcaster made of it, it cannot be computed again.
-    if (log && needsUpcast(this.#collection, 'put', log.schemaVersion)) return verdict
-    return verdict === 'equal' && sink && this.isTampered(sink) ? 'corrupt' : verdict
+  /** The hash is that of what was stored. What an upcaster made of it is compared with what it makes of it now. */
+  async #isUpcast(sink: SinkValue, log: StateHead | undefined): Promise<boolean> {
+    if (sink.deleted || !log || !needsUpcast(this.#collection, 'put', log.schemaVersion)) return false
+    const [change] = await this.#latest.read(this.#collection, [sink.key])
+    return change !== undefined && isSameValue(sink.value, change.value)
   }
 
   /**

@@ -82,6 +82,12 @@ export function checkComparable(parts: LogParts, sink: AnySink): void {
       `The ${sink.name} cannot be verified: it declares neither list nor read.`,
     )
   }
+  if (sink.takes === 'events' || sink.collection.state === 'none') {
+    throw new HeadwaterError(
+      'STATE_REQUIRED',
+      `The ${sink.name} takes events, of which the log keeps no state to compare with.`,
+    )
+  }
   if (parts.collections.get(sink.collection.name) !== sink.collection) {
     throw new HeadwaterError(
       'COLLECTION_UNKNOWN',
@@ -188,7 +194,7 @@ class Verification {
       const row = values ? value : rows[index]
       // Without a checkpoint everything newer in the log may be late, so this only sorts out what is equal.
       const isEqual = judge({ epoch: 0, sequence: 0 }, row, heads[index]) === 'equal'
-      return [key, isEqual && !(value && this.#judge.isTampered(value)), row?.deleted === false]
+      return [key, isEqual && (!value || this.#judge.isIntact(value, heads[index])), row?.deleted === false]
     })
   }
 
