@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { appendCall } from './questions/append-call.ts'
 import { appendScript } from './questions/append-script.ts'
 import { endurance } from './questions/endurance.ts'
+import { feed } from './questions/feed.ts'
 import { growthKeys } from './questions/growth-keys.ts'
 import { growthLog } from './questions/growth-log.ts'
 import { growthNodes } from './questions/growth-nodes.ts'
@@ -25,6 +26,7 @@ const questions: readonly Question[] = [
   sync,
   peersQuestion,
   latency,
+  feed,
   postgres,
   growthKeys,
   growthLog,

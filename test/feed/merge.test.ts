@@ -130,7 +130,7 @@ describe('the merge of snapshot, log and pub/sub', () => {
     const history = historyOf([[put('a'), put('b')], [drop('a'), put('b')], [put('a')]], new Set([2]))
     const arrivals: Arrival[] = [{ heard: 0 }, { heard: 1 }, { heard: 2 }, 'read']
     let followed = 0
-    for (const schedule of sequences(arrivals, 5)) {
+    for (const schedule of sequences(arrivals, 4)) {
       for (let start = 0; start <= 3; start++) {
         for (const rowsAt of rowTimes(3)) {
           expectOwed(history, start, rowsAt, follow(history, start, rowsAt, schedule))
@@ -138,7 +138,7 @@ describe('the merge of snapshot, log and pub/sub', () => {
         }
       }
     }
-    expect(followed).toBe(1_365 * 4 * 17)
+    expect(followed).toBe(341 * 4 * 17)
   })
 
   it('does so for long histories with epochs, other collections, losses, repetitions and delays', () => {

@@ -1,3 +1,4 @@
+export { type ChromiumBinary, findChromium } from './chromium-binary.ts'
 export { type RedisCluster, type StartClusterOptions, startCluster } from './cluster.ts'
 export { freePort } from './free-port.ts'
 export { LocalServerError, type LocalServerErrorCode } from './local-server-error.ts'

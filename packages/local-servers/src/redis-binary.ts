@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process'
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { cacheEntry } from './cache-entry.ts'
 import { canFetchPackages, systemName, unpackPackage } from './debian-package.ts'
 import { LocalServerError } from './local-server-error.ts'
 import { findOnPath } from './search-path.ts'
+import { libraryPath } from './unpacked-libraries.ts'
 
 const run = promisify(execFile)
 
@@ -72,16 +73,7 @@ function cachedPackage(): Promise<string> {
 }
 
 function probeUnpacked(root: string): Promise<RedisBinary> {
-  const libraries = ['usr/lib', 'lib']
-    .map((folder) => join(root, folder))
-    .filter((folder) => existsSync(folder))
-    .flatMap((folder) => [
-      folder,
-      ...readdirSync(folder, { withFileTypes: true })
-        .filter((entry) => entry.isDirectory())
-        .map((entry) => join(folder, entry.name)),
-    ])
-  return probe(join(root, 'usr/bin/redis-server'), { LD_LIBRARY_PATH: libraries.join(':') })
+  return probe(join(root, 'usr/bin/redis-server'), { LD_LIBRARY_PATH: libraryPath(root) })
 }
 
 function notFound(why: string, cause?: unknown): never {

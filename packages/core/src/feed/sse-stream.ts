@@ -162,10 +162,10 @@ const dataTexts = new WeakMap<FeedChange, string>()
 function dataOf(change: FeedChange): string {
   let text = dataTexts.get(change)
   if (text === undefined) {
-    const { key, kind, version, position, time, payload } = change
+    const { key, kind, version, position, time, value } = change
     text = `{"key":${JSON.stringify(key)},"kind":"${kind}","version":"${version}","position":"${position}"${
       time === undefined ? '' : `,"time":${time}`
-    }${kind === 'put' ? `,"value":${payload}` : ''}}`
+    }${kind === 'delete' ? '' : `,"value":${JSON.stringify(value)}`}}`
     dataTexts.set(change, text)
   }
   return text
