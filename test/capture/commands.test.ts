@@ -115,6 +115,27 @@ describe('a capture that meets trouble', () => {
     )
   })
 
+  it('does not fill the buffers of the source while the target takes nothing', async () => {
+    await using pair = await startPair({
+      'client-output-buffer-limit': 'replica 1mb 1mb 1',
+      'repl-backlog-size': '16kb',
+    })
+    await using capture = await pair.capture()
+    await capture.caughtUp()
+    await pair.target.kill('SIGSTOP')
+    const large = 'x'.repeat(100_000)
+    for (let round = 0; round < 60; round++) {
+      for (let index = 0; index < 5; index++) await pair.clients.source.set(`key:${round + index}`, large)
+      // What is acknowledged to the source is out of its buffers, though the target has nothing of it.
+      expect(Number(await pair.clients.source.call('WAIT', 1, 10_000))).toBe(1)
+    }
+    await eventually(() => expect(capture.status().lagBytes).toBeGreaterThan(29_000_000))
+    await pair.target.kill('SIGCONT')
+    expect(await lastingDifferences(pair, capture)).toEqual([])
+    expect(pair.events.filter(({ kind }) => kind === 'full-copy')).toHaveLength(1)
+    expect(capture.status().lagBytes).toBe(0)
+  })
+
   it('goes on where it was when source and target are started again', async () => {
     await using pair = await startPair({ save: '3600 1' }, { save: '3600 1' })
     await pair.clients.source.set('first', '1')
