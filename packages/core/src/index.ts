@@ -46,6 +46,7 @@ export { memorySink, type MemorySink, type MemorySinkOptions, type MemoryTarget 
 export type { PartitionStatus } from './group/group-status.ts'
 export type { AppliedAnswer, WhenAppliedOptions } from './group/when-applied.ts'
 export type { ReadOptions } from './log/read.ts'
+export type { Moment } from './log/history.ts'
 export { connect, type ConnectOptions } from './namespace/connect.ts'
 export type { Durability } from './namespace/durability.ts'
 export type { Log } from './namespace/log.ts'
@@ -66,6 +67,8 @@ export type {
   SinkRow,
   SinkValue,
 } from './sink/sink.ts'
+export { fakeLog, type FakeLogOptions, type LogForApplications } from './testing/fake-log.ts'
+export { specification, type Specification, type SpecifiedCommand } from './testing/specification.ts'
 export { startWorker, type GroupOptions, type Worker, type WorkerOptions } from './worker/worker.ts'
 export type { WorkerEvent } from './worker/worker-event.ts'
 export type { Backoff } from './redis/backoff.ts'

@@ -188,12 +188,16 @@ export class Batcher {
 
   #settle(batch: AppendBatch, verdicts: readonly Verdict[]): void {
     for (const [index, request] of batch.requests.entries()) {
-      const verdict = verdicts[index]!
-      if (verdict.kind === 'conflict') request.reject(conflict(request, verdict))
-      else if (verdict.versions.length !== request.changes.length) request.reject(keyReused(request, verdict))
-      else request.resolve(resultsOf(this.#options.partition, request, verdict))
+      settleRequest(this.#options.partition, request, verdicts[index]!)
     }
   }
+}
+
+/** Tells whoever waits for a request what the append script said of it. */
+export function settleRequest(partition: number, request: PreparedRequest, verdict: Verdict): void {
+  if (verdict.kind === 'conflict') request.reject(conflict(request, verdict))
+  else if (verdict.versions.length !== request.changes.length) request.reject(keyReused(request, verdict))
+  else request.resolve(resultsOf(partition, request, verdict))
 }
 
 export function resultsOf(

@@ -9,6 +9,7 @@ export type ErrorCode =
   | 'POSITION_INVALID'
   | 'MUST_REFETCH'
   | 'VERSION_INVALID'
+  | 'HISTORY_TRIMMED'
   | 'EXPECTED_INVALID'
   | 'PARTITIONS_DIFFER'
   | 'STATE_REQUIRED'
@@ -97,6 +98,11 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
   VERSION_INVALID: {
     means: 'A text is not a version that an append or a read gave.',
     remedy: 'Pass versions on unchanged, such as "7" or "7@2".',
+    retryable: false,
+  },
+  HISTORY_TRIMMED: {
+    means: 'What a key was at that moment lies before the beginning of the log: retention removed it.',
+    remedy: 'Ask for a later moment, or keep the log longer.',
     retryable: false,
   },
   EXPECTED_INVALID: {

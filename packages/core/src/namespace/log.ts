@@ -3,13 +3,14 @@ import type { AppendResult } from '../append/append-result.ts'
 import type { ChangeRequest } from '../append/change-request.ts'
 import { decide, type Decision, type DecideOptions } from '../append/decide.ts'
 import { Lanes } from '../append/lanes.ts'
-import type { Router } from '../append/prepare.ts'
+import { locate, type Router } from '../append/prepare.ts'
 import type { BatchContext } from '../change/batch.ts'
 import type { Change } from '../change/change.ts'
 import type { Hasher } from '../change/content-hash.ts'
 import { formatPosition, parsePosition, type Position } from '../change/position.ts'
 import type { AnyCollection, CollectionOf } from '../collection/collection.ts'
 import type { Decider } from '../collection/decider.ts'
+import { checkKnown } from '../collection/known-collections.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { openFeed, type Feed, type FeedOptions } from '../feed/feed.ts'
 import { LiveHub } from '../feed/live-hub.ts'
@@ -17,7 +18,9 @@ import { checkGroupName } from '../group/group-name.ts'
 import { groupNames, groupStatus, type PartitionStatus } from '../group/group-status.ts'
 import { AppliedWatch, type AppliedAnswer, type WhenAppliedOptions } from '../group/when-applied.ts'
 import { readHeader } from '../log/header.ts'
-import { readRange } from '../log/range.ts'
+import { historyOf, valueAt, type Moment } from '../log/history.ts'
+import { pastOf } from '../log/look-back.ts'
+import { readRange, type RangeOptions } from '../log/range.ts'
 import { readPartition, type ReadOptions } from '../log/read.ts'
 import type { Connection } from '../redis/connection.ts'
 import { StateReader, type Entity } from '../state/state-reader.ts'
@@ -59,6 +62,7 @@ export class Log implements AsyncDisposable {
   readonly namespace: string
   readonly #parts: LogParts
   readonly #context: BatchContext
+  readonly #router: Router
   readonly #state: StateReader
   readonly #appender: Appender
   readonly #applied: AppliedWatch
@@ -70,7 +74,11 @@ export class Log implements AsyncDisposable {
     partsOf.set(this, parts)
     this.namespace = namespace
     this.#parts = parts
-    const router: Router = { hasher, partitions: metadata.partitions, buckets: metadata.buckets }
+    const router: Router = (this.#router = {
+      hasher,
+      partitions: metadata.partitions,
+      buckets: metadata.buckets,
+    })
     this.#context = { hasher, buckets: metadata.buckets, collections }
     this.#state = new StateReader(connection, keys, router, deadlineMs)
     this.#appender = new Appender({
@@ -158,14 +166,61 @@ export class Log implements AsyncDisposable {
     options?: ReadOptions,
   ): AsyncIterable<Change> {
     if (this.#closed) throw this.#closedError('read')
-    const { connection, deadlineMs } = this.#parts
-    const keys = this.#keysOf(partition)
-    return readPartition(
-      { connection, keys, partition, context: this.#context, deadlineMs },
-      this.namespace,
-      from,
-      options,
-    )
+    return readPartition(this.#rangeOf(partition), this.namespace, from, options)
+  }
+
+  /**
+   * The changes of one key, in order, as far as the log still has them. There is no index by key: this reads the whole
+   * partition, as fast as `read` does.
+   */
+  history<State, Command, Event>(
+    decider: Decider<State, Command, Event>,
+    key: string,
+    options?: Pick<ReadOptions, 'signal'>,
+  ): AsyncIterable<Change<Event>>
+  history<T>(
+    collection: CollectionOf<T>,
+    key: string,
+    options?: Pick<ReadOptions, 'signal'>,
+  ): AsyncIterable<Change<T>>
+  history(
+    collection: AnyCollection,
+    key: string,
+    options?: Pick<ReadOptions, 'signal'>,
+  ): AsyncIterable<Change> {
+    this.#checkCollection(collection)
+    const { partition } = locate(this.#router, collection, key)
+    return historyOf(this.read(partition, 'beginning', options), collection, key)
+  }
+
+  /**
+   * The value that a key had at a version, time or position; undefined where it was absent. The log is read backwards
+   * from there to the key's last change (of a decider: its first event), which may be far.
+   *
+   * @throws HeadwaterError HISTORY_TRIMMED where retention removed it, VERSION_INVALID where there is no such version
+   */
+  async getAt<T>(
+    collection: CollectionOf<T>,
+    key: string,
+    moment: Moment,
+    { signal }: Pick<ReadOptions, 'signal'> = {},
+  ): Promise<Entity<T> | undefined> {
+    if (this.#closed) throw this.#closedError('getAt')
+    this.#checkCollection(collection)
+    const { partition } = locate(this.#router, collection, key)
+    const past = pastOf({ ...this.#rangeOf(partition), signal }, this.namespace)
+    return await valueAt(past, collection, key, moment)
+  }
+
+  /**
+   * After which position a partition is to be read to get what was stored later than this time, in ms since 1970 by the
+   * clock of the Redis server. A binary search over the times of the batches.
+   */
+  async positionAt(partition: number, time: number | Date): Promise<Position | 'beginning'> {
+    if (this.#closed) throw this.#closedError('positionAt')
+    const { stampAt } = pastOf(this.#rangeOf(partition), this.namespace)
+    const stamp = await stampAt(Number(time))
+    return stamp ? formatPosition(partition, stamp) : 'beginning'
   }
 
   /** The position of the newest change of a partition: to read after it is to read what comes from now on. */
@@ -237,17 +292,14 @@ export class Log implements AsyncDisposable {
   /** Events of one append, which stand one after the other; none where retention has removed them. */
   async #eventsAt(first: Position, count: number): Promise<unknown[]> {
     const { partition, ...stamp } = parsePosition(first)
-    const { connection, deadlineMs } = this.#parts
-    const options = {
-      connection,
-      keys: this.#keysOf(partition),
-      partition,
-      context: this.#context,
-      deadlineMs,
-    }
-    const [batch] = await readRange(options, stamp, 1)
+    const [batch] = await readRange(this.#rangeOf(partition), stamp, 1)
     const at = batch && batch.epoch === stamp.epoch ? stamp.sequence - batch.first : -1
     return at < 0 ? [] : batch!.changes.slice(at, at + count).map(({ value }) => value)
+  }
+
+  #rangeOf(partition: number): RangeOptions {
+    const { connection, deadlineMs } = this.#parts
+    return { connection, keys: this.#keysOf(partition), partition, context: this.#context, deadlineMs }
   }
 
   #keysOf(partition: number): PartitionKeys {
@@ -260,10 +312,7 @@ export class Log implements AsyncDisposable {
   }
 
   #checkCollection(collection: AnyCollection): void {
-    const known = this.#parts.collections.get(collection?.name)
-    if (known === collection) return
-    const why = known ? 'is another definition than the one given to connect()' : 'was not given to connect()'
-    throw new HeadwaterError('COLLECTION_UNKNOWN', `Collection ${JSON.stringify(collection?.name)} ${why}.`)
+    checkKnown(this.#parts.collections, collection)
   }
 
   #closedError(what: string): HeadwaterError {

@@ -38,23 +38,7 @@ export class StateReader {
     collection: CollectionOf<T>,
     keys: readonly string[],
   ): Promise<(Entity<T> | undefined)[]> {
-    if (collection.state !== 'values') {
-      throw new HeadwaterError(
-        'STATE_REQUIRED',
-        `${collection.name} is defined with state "${collection.state}", so the log keeps no values to read.`,
-      )
-    }
-    const records = await this.records(collection, keys)
-    return records.map((record, index) => {
-      if (!record || record.deleted) return undefined
-      const { partition } = locate(this.#router, collection, keys[index]!)
-      return {
-        key: keys[index]!,
-        value: upcast(collection, 'put', record.schemaVersion, JSON.parse(record.payload)) as T,
-        version: formatVersion(record.version, record.stamp.epoch),
-        position: formatPosition(partition, record.stamp),
-      }
-    })
+    return await entitiesOf(this.#router, this, collection, keys)
   }
 
   /** What is kept of these keys, deleted ones included. */
@@ -83,4 +67,30 @@ export class StateReader {
     )
     return records
   }
+}
+
+/** Reads live entities through whatever keeps records. */
+export async function entitiesOf<T>(
+  router: Router,
+  state: Pick<StateReader, 'records'>,
+  collection: CollectionOf<T>,
+  keys: readonly string[],
+): Promise<(Entity<T> | undefined)[]> {
+  if (collection.state !== 'values') {
+    throw new HeadwaterError(
+      'STATE_REQUIRED',
+      `${collection.name} is defined with state "${collection.state}", so the log keeps no values to read.`,
+    )
+  }
+  const records = await state.records(collection, keys)
+  return records.map((record, index) => {
+    if (!record || record.deleted) return undefined
+    const { partition } = locate(router, collection, keys[index]!)
+    return {
+      key: keys[index]!,
+      value: upcast(collection, 'put', record.schemaVersion, JSON.parse(record.payload)) as T,
+      version: formatVersion(record.version, record.stamp.epoch),
+      position: formatPosition(partition, record.stamp),
+    }
+  })
 }

@@ -1,0 +1,64 @@
+import { decodeBatch, type Batch, type StreamEntry } from '../change/batch.ts'
+import type { Stamp } from '../change/stamp.ts'
+import { missingHeader } from '../namespace/metadata.ts'
+import { persist } from '../redis/persist.ts'
+import { readHeader, type Header } from './header.ts'
+import type { PastOfPartition } from './history.ts'
+import { readRange, type RangeOptions } from './range.ts'
+
+const batchesAtOnce = 64
+
+/** The past of one partition, as the log has it. */
+export function pastOf(options: RangeOptions, namespace: string): PastOfPartition {
+  return {
+    partition: options.partition,
+    backwards: (upTo) => readBackwards(options, upTo),
+    stampAt: (time) => findStamp(options, namespace, time),
+  }
+}
+
+async function* readBackwards(options: RangeOptions, upTo: Stamp | undefined): AsyncGenerator<Batch> {
+  const { connection, keys, partition, context, deadlineMs, signal } = options
+  const retrying = { doing: `reading partition ${partition}`, deadlineMs, ...(signal && { signal }) }
+  // An entry's ID is its last sequence: the one that holds the stamp may have a later one.
+  const holding = upTo && (await readRange(options, upTo, 1))[0]
+  let end = holding ? holding.id : '+'
+  for (;;) {
+    signal?.throwIfAborted()
+    const entries = (await persist(connection, retrying, (client) =>
+      client.xrevrange(keys.log, end, '-', 'COUNT', batchesAtOnce),
+    )) as StreamEntry[]
+    for (const entry of entries) yield decodeBatch(partition, entry, context)
+    const last = entries.at(-1)
+    if (!last || entries.length < batchesAtOnce) return
+    end = `(${last[0]}`
+  }
+}
+
+/** A binary search, so times that the server's clock took back make the answer only nearly right. */
+async function findStamp(options: RangeOptions, namespace: string, time: number): Promise<Stamp | undefined> {
+  const header = await readHeader(options.connection, options.keys, options.deadlineMs)
+  if (!header) throw missingHeader(namespace, options.partition)
+  let [low, high] = [1, header.sequence]
+  let found: Stamp | undefined
+  while (low <= high) {
+    const middle = Math.floor((low + high) / 2)
+    const [batch] = await readRange(options, { epoch: epochOf(header, middle), sequence: middle }, 1)
+    if (!batch) return found
+    if (batch.time <= time) {
+      found = { epoch: batch.epoch, sequence: batch.last }
+      low = batch.last + 1
+    } else {
+      // What retention removed reads as the first batch that is left: nothing below it can be found.
+      high = Math.min(middle, batch.first) - 1
+    }
+  }
+  return found
+}
+
+/** The epoch in which a sequence of the surviving history was written. */
+function epochOf({ epochs }: Header, sequence: number): number {
+  let of = 1
+  for (const [epoch, { inherited }] of epochs) if (inherited < sequence && epoch > of) of = epoch
+  return of
+}
