@@ -124,6 +124,20 @@ describe('a sink that is down', () => {
   })
 })
 
+describe('a call that never settles', () => {
+  it('is left behind, and its partition opened anew', async () => {
+    let hung = 0
+    sink.answer = () => (hung++ === 0 ? new Promise(() => {}) : undefined)
+    await start({ copy: { sink, coalesce: false, applyTimeoutMs: 200 } })
+    await appendEach(log, [1, 2, 3])
+    await drained(log, 'copy')
+    expect(sink.entries().get('lamp')).toEqual({ id: 'lamp', content: 3 })
+    expect(events.of('retrying').map(({ error }) => error.code)).toContain('SINK_UNAVAILABLE')
+    // Under a token of its own, so that the call cannot do harm should it go on.
+    expect(new Set(sink.calls.map(({ fence }) => fence.token)).size).toBe(2)
+  })
+})
+
 describe('a key that the sink does not take for now', () => {
   it('waits, keeps its order, and lets the others go on', async () => {
     let stuck = true

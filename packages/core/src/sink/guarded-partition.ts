@@ -58,6 +58,10 @@ export class GuardedPartition implements SinkPartition {
     })
   }
 
+  get hasLateCall(): boolean {
+    return this.#late > 0
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
@@ -174,6 +178,11 @@ export class GuardedPartition implements SinkPartition {
       `apply of partition ${this.#partition} of the ${this.#sink.name} ${what}.`,
     )
   }
+}
+
+/** Whether a call of this partition is past its deadline and has not ended, so that nothing else is sent through it. */
+export function hasLateCall(partition: SinkPartition): boolean {
+  return partition instanceof GuardedPartition && partition.hasLateCall
 }
 
 function areOutcomes(answer: unknown): answer is readonly Outcome[] {

@@ -11,6 +11,7 @@ import { backoffMs, type Backoff } from '../redis/backoff.ts'
 import { AttemptTimeout, type Connection, type RedisClient } from '../redis/connection.ts'
 import { pause, persist } from '../redis/persist.ts'
 import { redisError, redisErrorKind } from '../redis/redis-error.ts'
+import { hasLateCall } from '../sink/guarded-partition.ts'
 import { reject, type Outcome } from '../sink/outcome.ts'
 import type { Sink, SinkPartition, SinkPosition } from '../sink/sink.ts'
 import { Dispatcher, type Rejected, type Run } from './dispatcher.ts'
@@ -344,6 +345,9 @@ export class PartitionLoop {
     const done = this.#dispatcher.checkpoint
     const outcomes = await this.#offer(offered, done)
     const refused = outcomes.filter(({ kind }) => kind === 'retry').length
+    // A call that may never settle holds the partition up: it is opened anew, and the call is fenced.
+    const [outcome] = outcomes
+    if (outcome?.kind === 'retry' && hasLateCall(this.#sinkPartition!)) throw outcome.error
     if (refused === outcomes.length) this.#restSink(outcomes[0]!)
     else this.#failedCalls = 0
     if (refused === 0 && compareStamps(done, this.#saved) > 0) this.#saved = done
