@@ -2,6 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import { freePort, type RedisConfig, startProxy, startRedis, startSentinel } from '@headwater/local-servers'
 import {
   type CaptureEvent,
@@ -221,9 +222,10 @@ describe('two captures into one target', () => {
     await using pair = await startPair()
     await using first = await pair.capture()
     await first.caughtUp()
+    const commands = storm(pair.clients.source, new Random(givenSeed ?? 5), 60)
     await using second = await pair.capture({ spool: spoolFolder() })
+    await commands
     await second.caughtUp()
-    await pair.clients.source.set('key', 'value')
     await expect(first.done).rejects.toMatchObject({ code: 'CAPTURE_FENCED' })
     expect(await lastingDifferences(pair, second)).toEqual([])
   })
@@ -246,6 +248,17 @@ describe('a target', () => {
     await pair.clients.source.set('key', 'value')
     await using capture = await pair.capture({ replace: true })
     expect(await lastingDifferences(pair, capture)).toEqual([])
+  })
+
+  it('that does not know a command stops the capture before anything of its transaction, and no value is told', async () => {
+    await using pair = await startPair({}, { 'rename-command': 'SADD ""' })
+    const capture = await pair.capture()
+    await capture.caughtUp()
+    await pair.clients.source.multi().set('before', '1').sadd('set', 'a secret value').exec()
+    const error: unknown = await capture.done.catch((reason: unknown) => reason)
+    expect(error).toMatchObject({ code: 'TARGET_REFUSED' })
+    expect(inspect(error, { depth: 9 })).not.toContain('secret')
+    expect(await pair.clients.target.get('before')).toBeNull()
   })
 
   it('that answers a replayed command with an error stops the capture, which does not count it as done', async () => {

@@ -183,9 +183,11 @@ export class CommandTarget {
     if (results === null) throw await this.#fenceError()
     const failed = (results as unknown[]).find((result) => result instanceof Error)
     if (failed !== undefined) throw damaged(damage, failed)
-    const [lost] = replies.at(-1)!
+    const [lost, held] = replies.at(-1)!
     if (lost) throw lost
     this.#step = step
+    // Somebody took the target over between the transaction and the watch, which did not see it: the next one will.
+    if ((held as [string])[0] !== this.#owner) this.close()
   }
 
   /** Looks who took the bookkeeping; when nobody did, the transaction is to be tried again. */
@@ -223,9 +225,11 @@ export class CommandTarget {
     }
     if (stored['damage'] && !this.#options.replace) throw damaged(stored['damage'])
     await client.call('HSET', this.#key, 'owner', this.#owner)
-    if (stored['damage']) await client.call('HDEL', this.#key, 'damage')
-    this.#saved = isOurs && !stored['damage'] ? progressOf(stored) : undefined
-    this.#step = Number(stored['step'] ?? 0)
+    // Looked at again: whoever owned it may have gone on until the line before, and not longer.
+    const left = await client.hgetall(this.#key)
+    if (left['damage']) await client.call('HDEL', this.#key, 'damage')
+    this.#saved = left['phase'] !== undefined && !left['damage'] ? progressOf(left) : undefined
+    this.#step = Number(left['step'] ?? 0)
     await this.#watch(client)
   }
 
@@ -290,11 +294,9 @@ export class CommandTarget {
         if (isHeadwaterError(error) || error instanceof TargetWentBack) throw error
         if (!(error instanceof Error)) throw error
         if (error.name === 'ReplyError' && !passing.test(error.message)) {
-          throw new HeadwaterError('TARGET_REFUSED', `The target refused: ${error.message}.`, {
-            cause: error,
-          })
+          throw new HeadwaterError('TARGET_REFUSED', `The target refused: ${withoutArguments(error)}.`)
         }
-        onRetry(error)
+        onRetry(new Error(withoutArguments(error)))
         this.close()
       }
       await delay(RETRY_MS, undefined, { signal }).catch(() => {})
@@ -309,18 +311,22 @@ function queueError(replies: readonly [Error | null, unknown][], execError: Erro
     return refused ?? execError
   return new HeadwaterError(
     'TARGET_REFUSED',
-    `The target refused a command, and nothing of its transaction took place: ${refused.message}. Is it older than the source?`,
-    { cause: refused },
+    `The target refused a command, and nothing of its transaction took place: ${withoutArguments(refused)}. Is it older than the source?`,
   )
 }
 
 function damaged(where: string, error?: Error): HeadwaterError {
-  const reason = error ? ` met the error ${JSON.stringify(error.message)}` : ' met an error'
+  const reason = error ? ` met the error ${JSON.stringify(withoutArguments(error))}` : ' met an error'
   return new HeadwaterError(
     'CAPTURE_DAMAGED',
     `The transaction of ${where}${reason} at the target, so it differs from the source now: somebody else writes to it, or it is of another version. Find out which, then capture anew (--replace).`,
-    { cause: error },
   )
+}
+
+// Redis repeats arguments of a command that it does not know, and these are data. So are those in errors of ioredis, which
+// is why none of them is passed on as a cause.
+function withoutArguments({ message }: Error): string {
+  return message.replace(/,? with args beginning with.*$/s, '')
 }
 
 function fieldsOf({ phase, replicationId, offset, database }: SavedProgress): (string | number)[] {
