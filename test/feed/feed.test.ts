@@ -153,6 +153,20 @@ describe('a feed', () => {
     ])
   })
 
+  it('gives all collections together, also those that its program does not know', async () => {
+    await using log = await open()
+    await using stranger = await connect(server.options, { namespace: log.namespace, create: false })
+    await using all = stranger.feedAll()
+    await all.started
+    await log.append(thing('a', 1))
+    await log.append(others.put({ id: 'a', n: 2 }))
+    expect((await take(all, 2)).map(({ collection, payload }) => `${collection} ${payload}`)).toEqual([
+      'things {"id":"a","n":1}',
+      'others {"id":"a","n":2}',
+    ])
+    expect(() => stranger.feedAll({ from: 'snapshot' })).toThrow(/OPTION_INVALID/)
+  })
+
   it('goes on from its position as if it had never ended', async () => {
     await using log = await open()
     await using first = log.feed(things)

@@ -1,5 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises'
-import { parsePosition, type Change, type Log, type Position } from '@headwater/core'
+import { compareStamps, parsePosition, type FeedChange, type Log, type Position } from '@headwater/core'
 import { CliError } from '../cli-error.ts'
 import type { Invocation } from '../invocation.ts'
 import { mergeByTime } from '../merge-by-time.ts'
@@ -15,10 +14,7 @@ export interface TailOptions {
   readonly follow?: boolean
 }
 
-/** How long to wait at the end of the log before looking again, in ms: doubled while nothing comes. */
-const idleMs = { min: 20, max: 320 }
-
-/** Shows changes as they come. */
+/** Shows changes as they come: first what is in the log, in the order of time, then the live feed. */
 export async function tail(
   { options, output }: Invocation,
   { follow = true, limit = Number.POSITIVE_INFINITY, ...where }: TailOptions,
@@ -26,17 +22,30 @@ export async function tail(
   await using log = await openLog(options)
   const starts = await startsOf(log, where)
   let shown = 0
-  for (let waitMs = idleMs.min; ; waitMs = Math.min(idleMs.max, waitMs * 2)) {
-    const parts = [...starts].map(([partition, from]) => log.read(partition, from))
-    for await (const change of mergeByTime(parts)) {
-      await output.result(changeJson(change), () => changeText(output, change))
-      starts.set(change.partition, change.position)
-      waitMs = idleMs.min
-      if (++shown >= limit) return
-    }
-    if (!follow) return
-    await pause(waitMs)
+  const show = async (change: FeedChange): Promise<void> => {
+    await output.result(changeJson(change), () => changeText(output, change))
+    shown++
   }
+  // Before the log is read: what is appended from now on comes by the feed, if reading has not come to it already.
+  await using feed = follow ? log.feedAll() : undefined
+  await feed?.started
+  const parts = [...starts].map(([partition, from]) => log.read(partition, from))
+  for await (const change of mergeByTime(parts)) {
+    await show(change)
+    starts.set(change.partition, change.position)
+    if (shown >= limit) return
+  }
+  if (!feed) return
+  for await (const change of feed) {
+    const start = starts.get(change.partition)
+    if (start === undefined || !isAfter(change, start)) continue
+    await show(change)
+    if (shown >= limit) return
+  }
+}
+
+function isAfter({ stamp }: FeedChange, start: 'beginning' | Position): boolean {
+  return start === 'beginning' || compareStamps(stamp, parsePosition(start)) > 0
 }
 
 /** Where to begin in each partition that is asked for. */
@@ -80,7 +89,7 @@ function startsAt(
   return starts
 }
 
-function changeJson(change: Change): object {
+function changeJson(change: FeedChange): object {
   const { position, partition, collection, key, kind, version, schemaVersion, time, value, metadata } = change
   return {
     position,
@@ -90,20 +99,25 @@ function changeJson(change: Change): object {
     kind,
     version,
     schemaVersion,
-    time: new Date(time).toISOString(),
+    time: timeText(time),
     value: value ?? null,
     metadata,
   }
 }
 
 /** On a terminal one line a change, cut at its edge; elsewhere whole. */
-function changeText(output: Output, change: Change): string {
-  const { position, collection, key, kind, version, time, payload, metadata } = change
-  const head = `${new Date(time).toISOString()}  ${position}  `
+function changeText(output: Output, change: FeedChange): string {
+  const { position, collection, key, kind, version, time, payload, metadata = {} } = change
+  const head = `${timeText(time)}  ${position}  `
   const what = `${collection}/${printable(key)}  ${version}  `
   const notes = Object.entries(metadata).map(([name, value]) => `${printable(name)}=${printable(value)}`)
   const rest = [kind === 'delete' ? 'deleted' : printable(payload), ...notes].join('  ')
   const room = (output.columns ?? Number.POSITIVE_INFINITY) - head.length - what.length
   const cut = rest.length > room ? `${rest.slice(0, Math.max(0, room - 1))}…` : rest
   return `${output.style('dim', head)}${what}${kind === 'delete' ? output.style('red', cut) : cut}`
+}
+
+/** A change that comes from the log has a time. */
+function timeText(time = 0): string {
+  return new Date(time).toISOString()
 }

@@ -7,6 +7,8 @@ export interface FeedChange<T = unknown> extends Pick<
 > {
   /** True for a row of the snapshot. */
   readonly snapshot?: true
+  /** Under which the value was stored; a row of a snapshot does not know. */
+  readonly schemaVersion?: number
   /** When Redis stored the change, ms since 1970; a row of a snapshot does not know. */
   readonly time?: number
   /** What the append was given as metadata; a row of a snapshot does not know. */

@@ -37,7 +37,7 @@ export interface Feed<T = unknown> extends AsyncIterableIterator<FeedChange<T>>,
 export function openFeed<T>(
   parts: LogParts,
   hub: LiveHub,
-  collection: CollectionOf<T>,
+  collection: CollectionOf<T> | undefined,
   { from = 'now', where, signal, buffer = 1_000 }: FeedOptions<T>,
 ): Feed<T> {
   if (!Number.isInteger(buffer) || buffer < 1 || buffer > 1_000_000) {

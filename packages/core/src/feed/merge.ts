@@ -21,7 +21,7 @@ export type Taken =
  * collection after its beginning once and in order, whatever the way by which it came.
  */
 export class PartitionMerge {
-  readonly #collection: string
+  readonly #collection: string | undefined
   #last: Stamp
   /** The log may begin later than at `last`: what retention removed is not missing. */
   #anywhere: boolean
@@ -29,8 +29,11 @@ export class PartitionMerge {
   readonly #ahead = new Map<string, Stamp>()
   #newestRow: Stamp = stampZero
 
-  /** @param start a stamp, after which to begin; or `beginning`, which is wherever the log begins now */
-  constructor(collection: string, start: Stamp | 'beginning') {
+  /**
+   * @param collection undefined for all of them; then there is no snapshot
+   * @param start a stamp, after which to begin; or `beginning`, which is wherever the log begins now
+   */
+  constructor(collection: string | undefined, start: Stamp | 'beginning') {
     this.#collection = collection
     this.#anywhere = start === 'beginning'
     this.#last = start === 'beginning' ? stampZero : start
@@ -90,7 +93,7 @@ export class PartitionMerge {
     const wanted = []
     for (let at = skip; at < changes.length; at++) {
       const change = changes[at]!
-      if (change.collection !== this.#collection) continue
+      if (this.#collection !== undefined && change.collection !== this.#collection) continue
       const row = this.#ahead.size > 0 ? this.#ahead.get(change.key) : undefined
       if (row && compareStamps(change.stamp, row) <= 0) continue
       wanted.push(change)

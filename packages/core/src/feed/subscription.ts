@@ -20,7 +20,8 @@ import { readSnapshot } from './snapshot.ts'
 export type FeedStart = 'now' | 'snapshot' | 'beginning' | FeedPosition
 
 export interface SubscriptionOptions {
-  readonly collection: AnyCollection
+  /** Undefined for all of them. */
+  readonly collection: AnyCollection | undefined
   readonly from: FeedStart
   readonly where: ((change: FeedChange) => boolean) | undefined
   /** How many changes may wait here before the rest is left in the log. */
@@ -61,7 +62,9 @@ export class Subscription implements TailListener {
     this.#parts = parts
     this.#hub = hub
     this.#options = options
-    if (from === 'snapshot' && collection.state !== 'values') {
+    if (from === 'snapshot' && collection?.state !== 'values') {
+      if (!collection)
+        throw new HeadwaterError('OPTION_INVALID', 'A feed of all collections has no snapshot.')
       throw new HeadwaterError(
         'STATE_REQUIRED',
         `${collection.name} is defined with state "versions", so there are no values for a snapshot; a feed of it begins at "beginning" or "now".`,
@@ -174,7 +177,7 @@ export class Subscription implements TailListener {
     const merges = headers.map((header, partition) => {
       const start = startOf(from, header, given[partition]!)
       if (start !== 'beginning') this.#buffer.push(partition, [], start)
-      return new PartitionMerge(collection.name, start)
+      return new PartitionMerge(collection?.name, start)
     })
     this.#followers = this.#ranges.map(
       (range, partition) =>
@@ -187,7 +190,7 @@ export class Subscription implements TailListener {
           accept: (_, changes, end) => this.#accept(partition, changes, end),
         }),
     )
-    if (from === 'snapshot') this.#rows = this.#snapshot(merges)
+    if (from === 'snapshot' && collection) this.#rows = this.#snapshot(collection, merges)
     else for (const follower of this.#followers) follower.join()
   }
 
@@ -207,8 +210,7 @@ export class Subscription implements TailListener {
   }
 
   /** Puts the rows into the buffer, page by page. */
-  async *#snapshot(merges: readonly PartitionMerge[]): AsyncGenerator<void> {
-    const { collection } = this.#options
+  async *#snapshot(collection: AnyCollection, merges: readonly PartitionMerge[]): AsyncGenerator<void> {
     const { metadata, keys } = this.#parts
     for (const [partition, merge] of merges.entries()) {
       const { connection, deadlineMs, signal } = this.#ranges[partition]!

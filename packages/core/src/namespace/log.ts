@@ -256,6 +256,12 @@ export class Log implements AsyncDisposable {
     return openFeed(this.#parts, this.#hub, collection, options)
   }
 
+  /** As `feed`, of all collections together, also those that this program has no definition of; without a snapshot. */
+  feedAll(options: FeedOptions = {}): Feed {
+    if (this.#closed) throw this.#closedError('feedAll')
+    return openFeed(this.#parts, this.#hub, undefined, options)
+  }
+
   /** How far every registered group is, partition by partition. */
   async groups(): Promise<PartitionStatus[]> {
     if (this.#closed) throw this.#closedError('groups')
