@@ -22,7 +22,7 @@ export interface Copy {
   tamper(key: string): Promise<void>
   /** Adds a key that the log knows nothing of; `like` is one of the copy's own. */
   invent(key: string, like: string): Promise<void>
-  /** Everything that is stored of every key, as text, to compare with later. */
+  /** What is stored of every key, or a fingerprint of it, to compare with later. */
   dump(): Promise<Map<string, string>>
   close(): Promise<void>
 }
@@ -56,9 +56,13 @@ export function memoryCopy(collection: Countable): Copy {
   }
 }
 
-export function redisCopy(collection: Countable, options: RedisOptions, prefix = ''): Copy {
+export function redisCopy(
+  collection: Countable,
+  options: RedisOptions,
+  prefix = '',
+  name = `${prefix}${randomUUID()}`,
+): Copy {
   const client = new Redis(options)
-  const name = `${prefix}${randomUUID()}`
   const rows = `sink:${name}:rows`
   const dataKey = (key: string): string => `${name}:${key}`
   const sink = redisSink({ client, collection, key: `${name}:{key}`, prefix: `sink:${name}` })
@@ -95,12 +99,13 @@ export function redisCopy(collection: Countable, options: RedisOptions, prefix =
     async dump() {
       const records = (await client.callBuffer('HGETALL', rows)) as Buffer[]
       const dumped = new Map<string, string>()
-      for (let at = 0; at < records.length; at += 2) {
-        const held = records[at]!.toString()
-        dumped.set(
-          held.slice(name.length + 1),
-          `${records[at + 1]!.toString('hex')} ${await client.get(held)}`,
-        )
+      for (let from = 0; from < records.length; from += 2_000) {
+        const page = records.slice(from, from + 2_000)
+        const names = page.filter((_, at) => at % 2 === 0).map(String)
+        const values = await client.mget(names)
+        for (const [at, held] of names.entries()) {
+          dumped.set(held.slice(name.length + 1), `${page[2 * at + 1]!.toString('hex')} ${values[at]}`)
+        }
       }
       return dumped
     },
@@ -115,9 +120,9 @@ export function redisCopy(collection: Countable, options: RedisOptions, prefix =
 export function postgresCopy(
   collection: Countable,
   { connection, schema }: { readonly connection: PoolConfig; readonly schema: string },
+  table = `copy_${randomUUID()}`,
 ): Copy {
   const pool = new Pool({ ...connection, max: 4 })
-  const table = `copy_${randomUUID()}`
   const [rows, tombstones] = [`"${schema}"."${table}"`, `"${schema}".hw_tombstones`]
   const sink = postgresSink({ pool, collection, schema, table })
   const lose = async (key: string): Promise<void> => {
@@ -156,8 +161,8 @@ export function postgresCopy(
     },
     async dump() {
       const { rows: found } = await pool.query<{ key: string; row: string }>(
-        `SELECT key, to_jsonb(t)::text AS row FROM ${rows} t
-          UNION ALL SELECT key, to_jsonb(d)::text FROM ${tombstones} d WHERE target = $1`,
+        `SELECT key, md5(to_jsonb(t)::text) AS row FROM ${rows} t
+          UNION ALL SELECT key, md5(to_jsonb(d)::text) FROM ${tombstones} d WHERE target = $1`,
         [table],
       )
       return new Map(found.map(({ key, row }) => [key, row]))

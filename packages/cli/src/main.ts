@@ -3,8 +3,11 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import type { AppendChangeOptions } from './append-change.ts'
 import type { CaptureOptions } from './commands/capture.ts'
+import type { DiffFlags } from './commands/diff.ts'
 import type { ImportOptions } from './commands/import.ts'
+import type { RepairFlags } from './commands/repair.ts'
 import type { TailOptions } from './commands/tail.ts'
+import type { VerifyFlags } from './commands/verify.ts'
 import { errorReport } from './error-report.ts'
 import type { GlobalOptions, Invocation } from './invocation.ts'
 import { Output } from './output.ts'
@@ -139,6 +142,48 @@ function commandLine(): Command {
     })
 
   program
+    .command('verify')
+    .description('compare sinks with the log while they work: 0 equal, 1 different, 2 could not tell')
+    .argument('[groups...]', 'of the config file (default: all)')
+    .option('--deep', 'compute hashes from the stored values: finds edits behind the back of the sink')
+    .option('--no-digests', 'compare every row, also where sums of hashes agree')
+    .option('--wait <seconds>', 'for what is late (default: 10)', integerFrom(0))
+    .option('--limit <number>', 'list so many differences (default: 100)', integerFrom(0))
+    .action(async (groups: string[], options: VerifyFlags) => {
+      const { verify } = await import('./commands/verify.ts')
+      await orCouldNotTell(verify(invocation(), groups, options))
+    })
+
+  program
+    .command('diff')
+    .description('show the keys in which a sink differs from the log, with both values')
+    .argument('<group>')
+    .option('--deep', 'as for verify')
+    .option('--limit <number>', 'show so many (default: 100)', integerFrom(0))
+    .action(async (group: string, options: DiffFlags) => {
+      const { diff } = await import('./commands/diff.ts')
+      await orCouldNotTell(diff(invocation(), group, options))
+    })
+
+  program
+    .command('repair')
+    .description('put right the keys in which a sink differs from the log, and no others')
+    .argument('<group>')
+    .option('--deep', 'as for verify')
+    .option('--dry-run', 'only say what would be done')
+    .addOption(
+      new Option('--foreign <what>', 'keys that the log does not know, or that are newer there')
+        .choices(['keep', 'remove', 'adopt'])
+        .default('keep'),
+    )
+    .option('--rate <number>', 'at most so many keys a second (default: 1000)', integerFrom(1))
+    .option('--report <file>', 'what verify --json wrote, instead of verifying now')
+    .action(async (group: string, options: RepairFlags) => {
+      const { repair } = await import('./commands/repair.ts')
+      await repair(invocation(), group, options)
+    })
+
+  program
     .command('capture')
     .description('copy a Redis into another, without touching it, and follow it')
     .requiredOption('--from <url>', 'the Redis to follow: redis://, rediss:// or unix://')
@@ -158,6 +203,16 @@ function commandLine(): Command {
     })
 
   return program
+}
+
+/** Whoever asks whether copies are equal must not take a failure for a difference. */
+async function orCouldNotTell(comparison: Promise<void>): Promise<void> {
+  try {
+    await comparison
+  } catch (error) {
+    fail(error)
+    process.exitCode = 2
+  }
 }
 
 function expectedOption(): Option {

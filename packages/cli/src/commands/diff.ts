@@ -1,0 +1,51 @@
+import { verify, type Difference, type Log, type AnySink } from '@headwater/core'
+import { exitCodeOf, openGroups } from '../compared-groups.ts'
+import type { Invocation } from '../invocation.ts'
+import { count, printable, type Output } from '../output.ts'
+
+export interface DiffFlags {
+  readonly deep?: boolean
+  readonly limit?: number
+}
+
+/** Shows what differs between a group's sink and the log: both values of each key. */
+export async function diff(
+  { options, output }: Invocation,
+  group: string,
+  { deep = false, limit = 100 }: DiffFlags,
+): Promise<void> {
+  await using compared = await openGroups(options, [group])
+  const [{ sink }] = compared.groups as readonly [{ sink: AnySink }]
+  const report = await verify(compared.log, sink, {
+    group,
+    deep,
+    listed: limit,
+    onProgress: (checked) => output.progress(() => `${count(checked)} keys compared`),
+  })
+  for (const difference of report.differences) {
+    const values = await valuesOf(compared.log, sink, difference)
+    await output.result({ ...difference, ...values }, () => textOf(output, difference, values))
+  }
+  process.exitCode = exitCodeOf([report.result])
+  if (output.json) await output.result({ ...report, differences: report.differences.length }, () => '')
+}
+
+interface Values {
+  /** Null where there is none. */
+  readonly logValue: unknown
+  readonly sinkValue: unknown
+}
+
+async function valuesOf(log: Log, sink: AnySink, { key }: Difference): Promise<Values> {
+  const entity = sink.collection.state === 'values' ? await log.get(sink.collection, key) : undefined
+  const held = (await sink.read?.([key]))?.[0]
+  return { logValue: entity?.value ?? null, sinkValue: held?.value ?? null }
+}
+
+function textOf(output: Output, { key, verdict }: Difference, { logValue, sinkValue }: Values): string {
+  return [
+    `${verdict.padEnd(8)}${printable(key)}`,
+    output.style('green', `  log   ${printable(JSON.stringify(logValue))}`),
+    output.style('red', `  sink  ${printable(JSON.stringify(sinkValue))}`),
+  ].join('\n')
+}

@@ -1,0 +1,56 @@
+import { connect, type AnySink, type Log } from '@headwater/core'
+import { CliError } from './cli-error.ts'
+import type { Config } from './config.ts'
+import type { GlobalOptions } from './invocation.ts'
+import { configOf, settingsOf } from './settings.ts'
+
+/** A log with the sinks of its groups, to be compared; disposing of it closes them. */
+export interface ComparedGroups extends AsyncDisposable {
+  readonly log: Log
+  readonly groups: readonly { readonly group: string; readonly sink: AnySink }[]
+}
+
+/**
+ * Opens the groups of a config file, all of them or those that are named. Creates nothing.
+ *
+ * @throws CliError USAGE, CONFIG_INVALID
+ */
+export async function openGroups(options: GlobalOptions, names: readonly string[]): Promise<ComparedGroups> {
+  const config = await configOf(options)
+  if (!config) {
+    throw new CliError('USAGE', 'Which sinks? Give --config, or call this where a headwater.config.ts is.')
+  }
+  const { redis, namespace } = await settingsOf(options, config)
+  const sinks = await sinksOf(config)
+  const unknown = names.find((name) => !sinks.has(name))
+  if (unknown !== undefined) {
+    const known = [...sinks.keys()].join(', ') || 'none'
+    throw new CliError('USAGE', `The config file has no group ${JSON.stringify(unknown)}; it has ${known}.`)
+  }
+  const { collections, deadlineMs, attemptMs } = config
+  const log = await connect(redis, { namespace, collections, deadlineMs, attemptMs, create: false })
+  const groups = [...sinks]
+    .filter(([group]) => names.length === 0 || names.includes(group))
+    .map(([group, sink]) => ({ group, sink }))
+  return {
+    log,
+    groups,
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...sinks.values()].map((sink) => sink.close()))
+      await log.close()
+    },
+  }
+}
+
+async function sinksOf({ groups }: Config): Promise<Map<string, AnySink>> {
+  const made = typeof groups === 'function' ? await groups() : groups
+  if (!made)
+    throw new CliError('CONFIG_INVALID', 'The config file has no groups, so there is nothing to compare.')
+  return new Map(Object.entries(made).map(([name, group]) => [name, 'sink' in group ? group.sink : group]))
+}
+
+/** What programs go by: 0 all equal, 1 something differs, 2 could not tell. */
+export function exitCodeOf(results: readonly ('equal' | 'different' | 'undecided')[]): 0 | 1 | 2 {
+  if (results.includes('different')) return 1
+  return results.includes('undecided') ? 2 : 0
+}

@@ -1,0 +1,107 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { startWorker, type Log, type Worker } from '@headwater/core'
+import { redisSink } from '@headwater/redis'
+import { Redis } from 'ioredis'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { everyLine, headwater, lastLine, type Ended } from './headwater.ts'
+import { product, products, Shop } from './shop.ts'
+
+const config = fileURLToPath(new URL('./shop.config.ts', import.meta.url))
+let shop: Shop
+let replica: Shop
+let client: Redis
+let namespace: string
+let log: Log
+let worker: Worker
+
+beforeAll(async () => {
+  ;[shop, replica] = await Promise.all([Shop.open(), Shop.open()])
+  client = new Redis(replica.server.options)
+})
+
+afterAll(async () => {
+  client.disconnect()
+  await Promise.all([shop[Symbol.asyncDispose](), replica[Symbol.asyncDispose]()])
+})
+
+beforeEach(async () => {
+  namespace = shop.namespace()
+  log = await shop.connect(namespace)
+  const cache = redisSink({ client, collection: products, key: 'product:{key}' })
+  worker = await startWorker(log, { groups: { cache } })
+  for (const sku of ['lamp', 'desk', 'chair']) {
+    const { position } = await log.append(products.put(product(sku)))
+    await log.whenApplied(position, { group: 'cache' })
+  }
+})
+
+afterEach(async () => {
+  await worker.stop()
+  await log.close()
+  // The sink belongs to one log.
+  for (const key of await client.keys('*')) await client.unlink(key)
+})
+
+function call(...args: readonly string[]): Promise<Ended> {
+  return headwater([...args, '--config', config, '--json', ...shop.at(namespace)], {
+    env: { REPLICA_URL: replica.server.url },
+  })
+}
+
+describe('headwater verify', () => {
+  it('ends with 0 when the copies agree', async () => {
+    const ended = await call('verify')
+    expect(ended.ending).toBe(0)
+    expect(lastLine(ended)).toMatchObject({ groups: [{ group: 'cache', result: 'equal', checked: 3 }] })
+  })
+
+  it('ends with 1 when something differs, and says what; diff shows the values, repair mends it', async () => {
+    await client.set('product:lamp', '{"name":"Changed","priceCents":1,"sku":"lamp"}')
+    expect((await call('verify')).ending).toBe(0)
+    const found = await call('verify', 'cache', '--deep')
+    expect(found.ending).toBe(1)
+    expect(lastLine(found)).toMatchObject({
+      groups: [{ result: 'different', differences: [{ key: 'lamp', verdict: 'corrupt' }] }],
+    })
+
+    const shown = await call('diff', 'cache', '--deep')
+    expect(shown.ending).toBe(1)
+    expect(everyLine(shown)[0]).toMatchObject({
+      key: 'lamp',
+      logValue: { name: 'Product lamp' },
+      sinkValue: { name: 'Changed' },
+    })
+
+    const folder = await mkdtemp(join(tmpdir(), 'headwater-'))
+    try {
+      const report = join(folder, 'report.json')
+      await writeFile(report, found.stdout)
+      const planned = await call('repair', 'cache', '--report', report, '--dry-run')
+      expect(lastLine(planned)).toMatchObject({ dryRun: true, mended: 1 })
+      expect((await call('verify', '--deep')).ending).toBe(1)
+      const repaired = await call('repair', 'cache', '--report', report)
+      expect([repaired.ending, lastLine(repaired)]).toMatchObject([0, { mended: 1, failed: 0 }])
+      expect((await call('verify', '--deep')).ending).toBe(0)
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  it('ends with 2 when it cannot tell: a group that lags, a group or a server that is not there', async () => {
+    await worker.stop()
+    await log.append(products.put(product('shelf')))
+    const late = await call('verify', '--wait', '0')
+    expect([late.ending, lastLine(late)]).toMatchObject([2, { groups: [{ result: 'undecided' }] }])
+    expect((await call('verify', 'nobody')).ending).toBe(2)
+    const gone = await headwater(
+      ['verify', '--config', config, '--namespace', 'x', '--redis', 'redis://127.0.0.1:1'],
+      {
+        env: { REPLICA_URL: replica.server.url },
+      },
+    )
+    expect(gone.ending).toBe(2)
+  })
+})
