@@ -297,6 +297,23 @@ describe('feeds of two databases that share a server and a name', () => {
   })
 })
 
+describe('a feed of a server without sharded publish/subscribe', () => {
+  it('hears by the older commands that the log has grown, and reads it', async () => {
+    const without = ['SPUBLISH ""', 'SSUBSCRIBE ""', 'PUBSUB ""']
+    await using old = await startRedis({ own: true, config: { 'rename-command': without } })
+    await using log = await connect(old.options, { namespace: 'old', collections, partitions: 1 })
+    await using feed = log.feed(things)
+    await feed.started
+    const startedAt = performance.now()
+    for (let n = 0; n < 20; n++) {
+      await log.append(thing('k', n))
+      expect((await take(feed, 1)).map(textOf)).toEqual([`k=${n}`])
+    }
+    // Who hears nothing looks once a second: that would take twenty.
+    expect(performance.now() - startedAt).toBeLessThan(10_000)
+  })
+})
+
 describe('a subscriber that reads slowly', () => {
   it('leaves what does not fit in the log, and misses nothing', async () => {
     await using log = await open()
