@@ -15,7 +15,7 @@ export async function diff(
   { deep = false, limit = 100 }: DiffFlags,
 ): Promise<void> {
   await using compared = await openGroups(options, [group])
-  const [{ sink }] = compared.groups as readonly [{ sink: AnySink }]
+  const { sink } = compared.groups[0]!
   const report = await verify(compared.log, sink, {
     group,
     deep,

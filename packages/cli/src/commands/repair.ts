@@ -2,7 +2,6 @@ import { readFile } from 'node:fs/promises'
 import {
   repair as repairSink,
   verify,
-  type AnySink,
   type ForeignPolicy,
   type RepairEntry,
   type VerifyReport,
@@ -29,7 +28,7 @@ export async function repair(
   { deep = false, dryRun = false, foreign, rate, report: path }: RepairFlags,
 ): Promise<void> {
   await using compared = await openGroups(options, [group])
-  const [{ sink }] = compared.groups as readonly [{ sink: AnySink }]
+  const { sink } = compared.groups[0]!
   const began = performance.now()
   const report = path === undefined ? undefined : await reportIn(path, group)
   const found =
