@@ -43,10 +43,16 @@ export function assign({ me, members, owners }: GroupView): Assignment {
   return { claim: [], release: [] }
 }
 
-/** Even shares; the odd partitions go to those who hold most already, so that they need not move. */
+/**
+ * Even shares. The odd partitions go first to those who hold more than the even share, so that they need not move; among
+ * these by name and not by how many they hold, because that changes while they give partitions up.
+ */
 function targetsOf(counts: ReadonlyMap<string, number>, partitions: number): Map<string, number> {
   const share = Math.floor(partitions / counts.size)
   const odd = partitions % counts.size
-  const ranked = [...counts].toSorted(([a, countA], [b, countB]) => countB - countA || (a < b ? -1 : 1))
+  const held = (count: number): number => Math.min(count, share + 1)
+  const ranked = [...counts].toSorted(
+    ([a, countA], [b, countB]) => held(countB) - held(countA) || (a < b ? -1 : 1),
+  )
   return new Map(ranked.map(([member], rank) => [member, rank < odd ? share + 1 : share]))
 }
