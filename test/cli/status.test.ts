@@ -53,8 +53,8 @@ describe('headwater status', () => {
       namespace,
       partitions: 4,
       collections: [
-        { name: 'products', state: 'values', partitionKey: false },
-        { name: 'visits', state: 'values', partitionKey: true },
+        { name: 'products', state: 'values', partitionKey: false, decider: false },
+        { name: 'visits', state: 'values', partitionKey: true, decider: false },
       ],
       groups: groups.map((group) => ({ ...group, owner: null, damage: null })),
     })
