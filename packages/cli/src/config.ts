@@ -2,7 +2,7 @@ import type { ConnectOptions, RedisTarget, WorkerOptions } from '@headwater/core
 
 /** What a `headwater.config.ts` exports by default. Flags and environment variables win over it. */
 export interface Config
-  extends Partial<Omit<ConnectOptions, 'create'>>, Omit<WorkerOptions, 'groups' | 'onEvent'> {
+  extends Partial<Omit<ConnectOptions, 'create'>>, Omit<WorkerOptions, 'groups' | 'onEvent' | 'logger'> {
   /** Where the log lives. Default: `--redis`, else the environment variable `REDIS_URL`. */
   readonly redis?: RedisTarget
   /** What `headwater run` works for. A function is called by `run` alone, so that no other command opens the sinks' clients. */

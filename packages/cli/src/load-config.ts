@@ -57,6 +57,7 @@ const settings: Record<keyof Config, true> = {
   drainMs: true,
   prefetch: true,
   retry: true,
+  stalledAfterMs: true,
   name: true,
 }
 

@@ -67,9 +67,17 @@ export type {
   SinkRow,
   SinkValue,
 } from './sink/sink.ts'
+export type { Logger } from './telemetry/logger.ts'
 export { fakeLog, type FakeLogOptions, type LogForApplications } from './testing/fake-log.ts'
 export { specification, type Specification, type SpecifiedCommand } from './testing/specification.ts'
-export { startWorker, type GroupOptions, type Worker, type WorkerOptions } from './worker/worker.ts'
+export type { GroupHealth } from './worker/group-health.ts'
+export {
+  startWorker,
+  type GroupOptions,
+  type Worker,
+  type WorkerHealth,
+  type WorkerOptions,
+} from './worker/worker.ts'
 export type { WorkerEvent } from './worker/worker-event.ts'
 export type { Backoff } from './redis/backoff.ts'
 export type { Verdict } from './verify/verdict.ts'

@@ -22,7 +22,7 @@ export async function run({ options, output }: Invocation, path: string | undefi
     throw new CliError('USAGE', 'Which config? Give its path, or call this where a headwater.config.ts is.')
   }
   const { redis, namespace } = await settingsOf(options, config)
-  const { leaseMs, drainMs = 10_000, prefetch, retry, name } = config
+  const { leaseMs, drainMs = 10_000, stalledAfterMs, prefetch, retry, name } = config
   const { collections, partitions, durability, replicas, deadlineMs, attemptMs } = config
   const groups = await groupsOf(config)
 
@@ -40,6 +40,7 @@ export async function run({ options, output }: Invocation, path: string | undefi
     groups,
     leaseMs,
     drainMs,
+    stalledAfterMs,
     prefetch,
     retry,
     name,

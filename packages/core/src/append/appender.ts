@@ -6,6 +6,7 @@ import { replicasRequired, type Durability } from '../namespace/durability.ts'
 import { upcast } from '../collection/upcast.ts'
 import { backoffMs, type Backoff } from '../redis/backoff.ts'
 import { pause } from '../redis/persist.ts'
+import type { AppendTelemetry } from '../telemetry/append-telemetry.ts'
 import type { StateRecord } from '../state/state-record.ts'
 import type { AppendResult } from './append-result.ts'
 import { parseStoredResult } from './append-script.ts'
@@ -22,6 +23,7 @@ import {
   type RoutedChange,
   type Router,
 } from './prepare.ts'
+import type { PreparedRequest } from './prepared.ts'
 import { VersionConflictError } from './version-conflict-error.ts'
 
 export interface AppendOptions {
@@ -39,6 +41,8 @@ export interface AppenderOptions {
   readonly router: Router
   readonly state: RecordReader
   readonly target: AppendTarget
+  /** Undefined where appends are not observed. */
+  readonly telemetry?: AppendTelemetry
   readonly durability: Durability
   readonly replicas: number
   readonly deadlineMs: number
@@ -306,8 +310,9 @@ export class Appender {
         ),
       )
     }
+    const { target, telemetry } = this.#options
     return new Promise((resolve, reject) => {
-      this.#options.target.store(context.replicas, partition, {
+      const request: PreparedRequest = {
         changes,
         idempotencyField:
           context.idempotencyKey === undefined
@@ -318,7 +323,8 @@ export class Appender {
         deadline: context.deadline,
         resolve,
         reject,
-      })
+      }
+      target.store(context.replicas, partition, telemetry?.follow(partition, request) ?? request)
     })
   }
 

@@ -28,6 +28,8 @@ export interface BatcherOptions {
   readonly connection: Connection
   readonly producer: string
   readonly resultsWindowMs: number
+  /** Told of each batch, before it goes out. */
+  readonly onBatch?: (changes: number) => void
   readonly attemptMs: number
   /** Replicas that must have stored a batch before it is acknowledged, and how long to wait for them in ms. */
   readonly replicas: number
@@ -96,6 +98,7 @@ export class Batcher {
   /** Sends a batch until it is answered or given up. Never rejects: what happens reaches the requests. */
   async #store(batch: AppendBatch): Promise<void> {
     const { keys, connection, attemptMs, resultsWindowMs, namespace, partition } = this.#options
+    this.#options.onBatch?.(batch.requests.reduce((sum, { changes }) => sum + changes.length, 0))
     const deadline = batch.requests.reduce((latest, request) => Math.max(latest, request.deadline), 0)
     let input
     try {

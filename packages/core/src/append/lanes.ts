@@ -1,6 +1,7 @@
 import type { NamespaceKeys } from '../namespace/keys.ts'
 import type { Connection } from '../redis/connection.ts'
 import { persist } from '../redis/persist.ts'
+import type { AppendTelemetry } from '../telemetry/append-telemetry.ts'
 import { Batcher } from './batcher.ts'
 import type { PreparedRequest } from './prepared.ts'
 
@@ -24,6 +25,7 @@ export interface LanesOptions {
   readonly deadlineMs: number
   readonly attemptMs: number
   readonly resultsWindowMs: number
+  readonly telemetry: AppendTelemetry
 }
 
 interface Lane {
@@ -79,7 +81,7 @@ export class Lanes implements AppendTarget {
   }
 
   #batcher(replicas: number, partition: number): Batcher {
-    const { namespace, keys, producer, resultsWindowMs, attemptMs } = this.#options
+    const { namespace, keys, producer, resultsWindowMs, attemptMs, telemetry } = this.#options
     const lane = this.#lane(replicas)
     return (lane.batchers[partition] ??= new Batcher({
       namespace,
@@ -88,6 +90,7 @@ export class Lanes implements AppendTarget {
       connection: lane.connection,
       producer: `${producer}${replicas === 0 ? '' : `-${replicas}`}`,
       resultsWindowMs,
+      onBatch: (changes) => telemetry.batch(partition, changes),
       attemptMs,
       replicas,
       // Shorter than an attempt: too few replicas is an answer, and not a dead connection.

@@ -24,6 +24,7 @@ import { readRange, type RangeOptions } from '../log/range.ts'
 import { readPartition, type ReadOptions } from '../log/read.ts'
 import type { Connection } from '../redis/connection.ts'
 import { StateReader, type Entity } from '../state/state-reader.ts'
+import { AppendTelemetry } from '../telemetry/append-telemetry.ts'
 import type { NamespaceKeys, PartitionKeys } from './keys.ts'
 import {
   missingHeader,
@@ -81,10 +82,12 @@ export class Log implements AsyncDisposable {
     })
     this.#context = { hasher, buckets: metadata.buckets, collections }
     this.#state = new StateReader(connection, keys, router, deadlineMs)
+    const telemetry = new AppendTelemetry(namespace)
     this.#appender = new Appender({
       router,
       state: this.#state,
-      target: new Lanes(parts),
+      target: new Lanes({ ...parts, telemetry }),
+      telemetry,
       deadlineMs,
       durability: metadata.durability,
       replicas: metadata.replicas,

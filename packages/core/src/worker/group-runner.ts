@@ -10,6 +10,9 @@ import { pause } from '../redis/persist.ts'
 import { redisError, redisErrorKind } from '../redis/redis-error.ts'
 import type { Sink } from '../sink/sink.ts'
 import { PartitionLoop, type PartitionEnd } from './partition-loop.ts'
+import type { GroupTelemetry } from '../telemetry/group-telemetry.ts'
+import type { HealthWatch } from './group-health.ts'
+import type { PartitionObserver } from './partition-observer.ts'
 import type { Presentation } from './presentation.ts'
 import type { WorkerEvent } from './worker-event.ts'
 
@@ -22,6 +25,8 @@ export interface GroupRunnerOptions {
   /** Guarded. */
   readonly sink: Sink
   readonly presentation: Presentation
+  readonly health: HealthWatch
+  readonly telemetry: GroupTelemetry
   readonly leaseMs: number
   readonly coalesce: boolean
   readonly concurrency: number
@@ -214,6 +219,7 @@ export class GroupRunner {
       lineage: parts.metadata.lineage,
       partition,
       request: this.#request(partition),
+      observer: this.#observer(partition),
       lease: holding.lease,
       acquiredAt,
       sink,
@@ -227,6 +233,43 @@ export class GroupRunner {
     const end = await holding.loop.run()
     holding.loop = undefined
     return end
+  }
+
+  /** Asks Redis how far the partitions that are held here are behind. */
+  async observe(): Promise<void> {
+    const { connection, parts, health } = this.#options
+    const held = [...this.#holdings.keys()]
+    const sequences = await connection.attempt(
+      (client) =>
+        Promise.all(
+          held.map((partition) => client.hget(parts.keys.partitions[partition]!.header, 'sequence')),
+        ),
+      1_000,
+    )
+    const lags = held.flatMap((partition, index) => {
+      const holding = this.#holdings.get(partition)
+      if (!holding) return []
+      const { sequence } = holding.loop?.checkpoint ?? holding.lease.checkpoint
+      return [[partition, Math.max(0, Number(sequences[index]) - sequence)] as const]
+    })
+    health.observed(new Map(lags))
+  }
+
+  #observer(partition: number): PartitionObserver {
+    const { health, telemetry } = this.#options
+    return {
+      async apply(changes, attempt, call) {
+        const outcomes = await telemetry.apply(partition, changes, attempt, call)
+        if (outcomes.some(({ kind }) => kind === 'retry')) health.progressed(partition)
+        return outcomes
+      },
+      superseded: (count) => telemetry.superseded(partition, count),
+      parked(count) {
+        telemetry.parked(partition, count)
+        health.progressed(partition)
+      },
+      checkpointed: () => health.progressed(partition),
+    }
   }
 
   /** Creates or checks the target, once; again after it failed. */

@@ -15,6 +15,7 @@ import { hasLateCall } from '../sink/guarded-partition.ts'
 import { reject, type Outcome } from '../sink/outcome.ts'
 import type { Sink, SinkPartition, SinkPosition } from '../sink/sink.ts'
 import { Dispatcher, type Rejected, type Run } from './dispatcher.ts'
+import type { PartitionObserver } from './partition-observer.ts'
 import type { Presentation } from './presentation.ts'
 import { HistoryForked, PartitionReader } from './partition-reader.ts'
 import { Signal } from './signal.ts'
@@ -30,6 +31,7 @@ export interface PartitionLoopOptions {
   readonly acquiredAt: number
   readonly sink: Sink
   readonly presentation: Presentation
+  readonly observer: PartitionObserver
   readonly context: BatchContext
   /** For commands that answer at once. */
   readonly connection: Connection
@@ -84,6 +86,11 @@ export class PartitionLoop {
     this.#options = options
     this.#leaseEndsAt = options.acquiredAt + options.request.leaseMs
     this.#blocking = options.openConnection(`read:${options.request.group}:${options.partition}`)
+  }
+
+  /** Up to where everything is applied, superseded or parked; undefined before the partition is opened. */
+  get checkpoint(): Stamp | undefined {
+    return this.#committed
   }
 
   /** Runs until the partition is given up. Never rejects. */
@@ -357,6 +364,7 @@ export class PartitionLoop {
         case 'applied':
         case 'stale':
           this.#dispatcher.settle(run)
+          this.#options.observer.superseded(run.count - 1)
           break
         case 'retry':
           this.#postpone(run, refused === outcomes.length)
@@ -374,9 +382,10 @@ export class PartitionLoop {
     const presented = await this.#options.presentation.present(runs.map(({ change }) => change))
     const changes = presented.flatMap((of) => ('change' in of ? [of.change] : []))
     if (changes.length === 0) return presented.map((of) => reject((of as { error: HeadwaterError }).error))
-    const outcomes = await this.#sinkPartition!.apply(changes, this.#position(done), {
-      signal: this.#abort.signal,
-    })
+    const attempt = 1 + runs.reduce((most, { attempts }) => Math.max(most, attempts), 0)
+    const outcomes = await this.#options.observer.apply(changes, attempt, () =>
+      this.#sinkPartition!.apply(changes, this.#position(done), { signal: this.#abort.signal }),
+    )
     let at = 0
     return presented.map((of) => ('error' in of ? reject(of.error) : outcomes[at++]!))
   }
@@ -423,6 +432,7 @@ export class PartitionLoop {
     const [change] = rejected.changes
     this.#parkedFields.add(parkedField(change!.collection, change!.key))
     this.#dispatcher.parked(rejected)
+    this.#options.observer.parked(rejected.changes.length)
     onEvent({
       kind: 'parked',
       group: request.group,
@@ -471,6 +481,7 @@ export class PartitionLoop {
     const checkpoint = this.#dispatcher.checkpoint
     await this.#send(this.#dispatcher.takeFinished(), checkpoint)
     this.#committed = checkpoint
+    this.#options.observer.checkpointed()
   }
 
   async #send(entries: readonly string[], checkpoint: Stamp = this.#committed): Promise<void> {

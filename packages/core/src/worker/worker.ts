@@ -7,6 +7,9 @@ import { logParts, type Log } from '../namespace/log.ts'
 import type { Backoff } from '../redis/backoff.ts'
 import { guardSink } from '../sink/guarded-sink.ts'
 import type { AnySink, Sink } from '../sink/sink.ts'
+import { GroupTelemetry } from '../telemetry/group-telemetry.ts'
+import { logEvents, type Logger } from '../telemetry/logger.ts'
+import { HealthWatch, type GroupHealth } from './group-health.ts'
 import { GroupRunner } from './group-runner.ts'
 import { StateReader } from '../state/state-reader.ts'
 import { Presentation } from './presentation.ts'
@@ -41,16 +44,33 @@ export interface WorkerOptions {
   /** Shown, with a random part behind it, as the owner of leases. Default: host name and process number. */
   readonly name?: string
   readonly onEvent?: (event: WorkerEvent) => void
+  /** Told what happens, without payloads and secrets. Default: nobody. */
+  readonly logger?: Logger
+  /** After how long without a checkpoint, retry or parking a group in which changes wait is not ready, in ms. Default 30,000. */
+  readonly stalledAfterMs?: number
 }
 
 /** What a lease lasts of `leaseMs`: the rest is for the successor to notice, open the sink and go on. */
 const leaseShare = 0.75
+
+/** How often Redis is asked how far groups are behind, at least: a part of the time that they may stand still. */
+const observeEveryMs = 1_000
+
+export interface WorkerHealth {
+  /** Whether it runs; false once it was stopped. A process that answers is alive. */
+  readonly live: boolean
+  /** Whether it runs and every group is ready. */
+  readonly ready: boolean
+  readonly groups: Readonly<Record<string, GroupHealth>>
+}
 
 /** Applies the changes of a log to sinks, together with all other workers of the same groups. */
 export interface Worker extends AsyncDisposable {
   readonly name: string
   /** Settles when the worker has stopped. */
   readonly done: Promise<void>
+  /** For probes: answers at once, from what was seen within the last second. */
+  health(): WorkerHealth
   /** Stops reading, finishes what is at the sinks, and hands its partitions over. Safe to call twice. */
   stop(): Promise<void>
 }
@@ -62,9 +82,10 @@ export interface Worker extends AsyncDisposable {
  */
 export async function startWorker(log: Log, options: WorkerOptions): Promise<Worker> {
   const parts = logParts(log)
-  const { leaseMs = 15_000, drainMs = 10_000, onEvent = () => {} } = options
+  const { leaseMs = 15_000, drainMs = 10_000, stalledAfterMs = 30_000, onEvent, logger } = options
   checkInteger('leaseMs', leaseMs, 100, 3_600_000)
   checkInteger('drainMs', drainMs, 0, 3_600_000)
+  checkInteger('stalledAfterMs', stalledAfterMs, 100, 86_400_000)
   const groups = Object.entries(options.groups ?? {}).map(([group, given]) => checkGroup(log, group, given))
   if (groups.length === 0) throw new HeadwaterError('OPTION_INVALID', 'A worker needs at least one group.')
   for (const { group } of groups)
@@ -76,9 +97,18 @@ export async function startWorker(log: Log, options: WorkerOptions): Promise<Wor
   const { hasher, metadata, collections, keys, deadlineMs } = parts
   const router = { hasher, partitions: metadata.partitions, buckets: metadata.buckets }
   const state = new StateReader(connection, keys, router, deadlineMs)
+  const tell = logger && logEvents(logger)
+  const watches = new Map<string, HealthWatch>()
+  const telemetries: GroupTelemetry[] = []
   const runners = groups.map(({ group, sink, coalesce, concurrency }) => {
+    const watch = new HealthWatch(stalledAfterMs)
+    const telemetry = new GroupTelemetry(parts.namespace, group, () => watch.lags())
+    watches.set(group, watch)
+    telemetries.push(telemetry)
     return new GroupRunner({
       parts,
+      health: watch,
+      telemetry,
       context: { hasher, buckets: metadata.buckets, collections },
       connection,
       worker: name,
@@ -90,22 +120,42 @@ export async function startWorker(log: Log, options: WorkerOptions): Promise<Wor
       concurrency,
       prefetch: { changes: options.prefetch?.changes ?? 1_000, size: options.prefetch?.size ?? 1_048_576 },
       retry: options.retry ?? { firstMs: 100, maxMs: 30_000 },
-      onEvent,
+      onEvent(event) {
+        const { kind, partition } = event
+        if (kind === 'acquired' || kind === 'released' || kind === 'lost')
+          telemetry.rebalanced(partition, kind)
+        tell?.(event)
+        onEvent?.(event)
+      },
     })
   })
   for (const runner of runners) runner.start()
+  // Redis that cannot be asked is what the health then tells.
+  const observing = setInterval(
+    () => {
+      for (const runner of runners) runner.observe().catch(() => {})
+    },
+    Math.min(observeEveryMs, stalledAfterMs / 4),
+  )
 
   let finished!: () => void
   const done = new Promise<void>((resolve) => (finished = resolve))
   let stopping: Promise<void> | undefined
   const stop = async (): Promise<void> => {
+    clearInterval(observing)
     await Promise.all(runners.map((runner) => runner.stop(drainMs)))
+    for (const telemetry of telemetries) telemetry.close()
     connection.close()
     finished()
   }
   return {
     name,
     done,
+    health() {
+      const reports = Object.fromEntries([...watches].map(([group, watch]) => [group, watch.report()]))
+      const live = stopping === undefined
+      return { live, ready: live && Object.values(reports).every(({ ready }) => ready), groups: reports }
+    },
     stop: () => (stopping ??= stop()),
     [Symbol.asyncDispose]: () => (stopping ??= stop()),
   }
