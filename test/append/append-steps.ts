@@ -43,7 +43,7 @@ export const keys: readonly string[] = [
 /** What a request expects, in words that only get their meaning when its turn comes. */
 export type Expectation = 'any' | 'absent' | 'exists' | 'right' | 'wrong' | { readonly past: number }
 
-export interface DraftChange {
+interface DraftChange {
   readonly collection: Collection<Thing>
   readonly key: string
   /** Undefined deletes. */

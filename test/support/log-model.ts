@@ -1,7 +1,7 @@
 import { canonicalJson } from '@headwater/core'
 
 /** One change of a request, as the model needs it. */
-export interface ModelRequestChange {
+interface ModelRequestChange {
   readonly collection: string
   readonly schemaVersion: number
   readonly key: string

@@ -9,7 +9,7 @@ import {
 } from '@headwater/core'
 
 /** One `apply` that reached a watched sink. */
-export interface WatchedCall {
+interface WatchedCall {
   readonly partition: number
   readonly fence: Fence
   readonly changes: readonly Change[]
