@@ -8,7 +8,7 @@ import {
 } from '@opentelemetry/sdk-metrics'
 import { SimpleSpanProcessor, TracerProvider, type SpanExporter } from '@opentelemetry/sdk-trace'
 
-export interface Measured {
+interface Measured {
   readonly attributes: Readonly<Record<string, unknown>>
   readonly value: unknown
 }

@@ -137,7 +137,7 @@ async function repeated(
 }
 
 /** @throws HeadwaterError EVENT_INVALID */
-export async function validEvent(
+async function validEvent(
   { name, decides }: AnyDecider,
   event: unknown,
 ): Promise<{ readonly type: string; readonly data: unknown }> {
