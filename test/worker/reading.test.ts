@@ -132,6 +132,24 @@ describe('entries that somebody else took from the group', () => {
   })
 })
 
+describe('entries that were delivered again after they were applied', () => {
+  it('are acknowledged by the next worker, and not applied again', async () => {
+    await start()
+    await appendEach(log, [1, 2, 3])
+    await drained(log, group)
+    await worker!.stop()
+    const { log: stream } = partitionKeys(log, group)
+    await client.xgroup('SETID', stream, group, '0')
+    for (let taken = 0; taken < 2; taken++) expect(await steal(1)).not.toBeNull()
+    expect((await statusOf(log, group)).pending).toBe(2)
+    await start()
+    await drained(log, group)
+    await appendEach(log, [4])
+    await drained(log, group)
+    expect(sink.offered()).toEqual([1, 2, 3, 4])
+  })
+})
+
 describe('a group that disappears', () => {
   it('is made again where the worker stands: nothing is skipped, nothing applied twice', async () => {
     await start()

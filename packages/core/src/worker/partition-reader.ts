@@ -14,6 +14,8 @@ import { persist } from '../redis/persist.ts'
  */
 const consumerName = 'headwater'
 
+const leftoversAtOnce = 1_000
+
 export interface PartitionReaderOptions extends RangeOptions {
   readonly namespace: string
   readonly group: string
@@ -75,7 +77,11 @@ export class PartitionReader {
    * @throws HeadwaterError LOG_DAMAGED when changes are missing; REDIS_UNAVAILABLE when the read did not come through
    */
   async next(count: number, blockMs: number): Promise<ReadResult> {
-    this.#deliveredBefore ??= await this.#lastDelivered()
+    if (this.#deliveredBefore === undefined) {
+      this.#deliveredBefore = await this.#lastDelivered()
+      const known = this.#deliveredBefore === '' ? [] : await this.#leftovers()
+      if (known.length > 0) return { batches: [], known, groupRestored: false }
+    }
     if (this.#deliveredBefore !== '') {
       const batches = await this.#range(count, this.#deliveredBefore)
       if (batches.length > 0)
@@ -240,6 +246,23 @@ export class PartitionReader {
       if (of.get('name') === group) return String(of.get('last-delivered-id'))
     }
     return ''
+  }
+
+  /**
+   * Entries that were delivered and applied, and never acknowledged: a zombie took them when they were known already, or a
+   * restore brought them back. Nobody would ever ask for them again.
+   */
+  async #leftovers(): Promise<string[]> {
+    const { connection, keys, group, deadlineMs, signal, start } = this.#options
+    const options = { doing: `reading what is left over of group ${group}`, deadlineMs, ...(signal && { signal }) }
+    const ids: string[] = []
+    for (let from = '-'; ; from = `(${ids.at(-1)!}`) {
+      const pending = await persist(connection, options, (client) =>
+        client.xpending(keys.log, group, from, `${start.epoch}-${start.sequence}`, leftoversAtOnce),
+      )
+      for (const [id] of pending as [string][]) ids.push(id)
+      if (pending.length < leftoversAtOnce) return ids
+    }
   }
 
   /** At our own place: at `$` it would skip what waits, at 0 it would deliver everything again. */
