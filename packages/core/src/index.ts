@@ -89,3 +89,30 @@ export {
   type RepairReport,
 } from './verify/repair.ts'
 export { verify, type Difference, type VerifyOptions, type VerifyReport } from './verify/verify.ts'
+export {
+  compareHybridTimes,
+  HybridClock,
+  type HybridClockOptions,
+  type HybridTime,
+} from './nodes/hybrid-clock.ts'
+export type { Node, NodeRow } from './nodes/node.ts'
+export { syncRound, type RoundOptions, type RoundReport, type RoundStep } from './nodes/round.ts'
+export { checkQuorums, weightOf, type Quorums } from './nodes/quorum.ts'
+export {
+  mergeVersions,
+  noVersions,
+  writeVersion,
+  type Context,
+  type SiteVersion,
+  type Versions,
+} from './nodes/versions.ts'
+export {
+  mergeCounters,
+  mergeLastWrites,
+  mergeSets,
+  winnerOf,
+  type CounterValue,
+  type ElectionRules,
+  type LastWritesValue,
+  type SetValue,
+} from './nodes/winner.ts'

@@ -35,6 +35,7 @@ export type ErrorCode =
   | 'SINK_FENCED'
   | 'SINK_MISCONFIGURED'
   | 'SINK_CONTRACT'
+  | 'CLOCK_DRIFT'
   | 'SOURCE_UNAVAILABLE'
   | 'SOURCE_REFUSED'
   | 'TARGET_REFUSED'
@@ -233,6 +234,11 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
     means: 'A sink, or its caller, broke the contract of adapters.',
     remedy: 'Run the conformance kit against the adapter.',
     retryable: false,
+  },
+  CLOCK_DRIFT: {
+    means: 'A value of another site carries a time too far ahead of our clock.',
+    remedy: 'Set the clocks of both sites by NTP; then send it again.',
+    retryable: true,
   },
   SOURCE_UNAVAILABLE: {
     means: 'The server to capture from cannot be reached.',
