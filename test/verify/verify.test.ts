@@ -105,7 +105,7 @@ describe.each(Object.keys(technologies))('verify of a %s sink', (technology) => 
       await caughtUp(log)
       const traffic = new Traffic(log, items)
       try {
-        for (let round = 0; round < 5; round++) {
+        for (let round = 0; round < 4; round++) {
           const { result, differences } = await verify(log, copy.sink, { deep: round % 2 === 1 })
           expect({ result, differences }).toEqual({ result: 'equal', differences: [] })
         }
@@ -113,22 +113,12 @@ describe.each(Object.keys(technologies))('verify of a %s sink', (technology) => 
         await traffic.stop()
       }
       await caughtUp(log)
-      const { result, checked } = await verify(log, copy.sink, { deep: true })
+      const ends = await Promise.all(
+        Array.from({ length: log.partitions }, (_, partition) => log.end(partition)),
+      )
+      const { result, checked, upTo } = await verify(log, copy.sink, { deep: true })
+      expect(upTo).toEqual(ends)
       expect({ result, isFull: checked > 10 }).toEqual({ result: 'equal', isFull: true })
-    }))
-
-  it('finds a tampered value while other keys change all the time', () =>
-    withCopy(async ({ log, items, copy }) => {
-      await log.append(items.put({ id: 'still', count: 1 }))
-      await caughtUp(log)
-      const traffic = new Traffic(log, items)
-      try {
-        await copy.tamper('still')
-        const { differences } = await verify(log, copy.sink, { deep: true })
-        expect(differences.map(({ key, verdict }) => [key, verdict])).toEqual([['still', 'corrupt']])
-      } finally {
-        await traffic.stop()
-      }
     }))
 })
 

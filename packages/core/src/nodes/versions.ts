@@ -45,15 +45,12 @@ export function mergeVersions<T>(a: Versions<T>, b: Versions<T>): Versions<T> {
 }
 
 /** Whether a version was seen, and so is among those held or was overwritten. */
-export function covers(
-  seen: Context,
-  { site, stamp }: Pick<SiteVersion<unknown>, 'site' | 'stamp'>,
-): boolean {
+function covers(seen: Context, { site, stamp }: Pick<SiteVersion<unknown>, 'site' | 'stamp'>): boolean {
   const last = Object.hasOwn(seen, site) ? seen[site] : undefined
   return last !== undefined && compareStamps(last, stamp) >= 0
 }
 
-export function joinContexts(a: Context, b: Context): Context {
+function joinContexts(a: Context, b: Context): Context {
   const joined = new Map(Object.entries(a))
   for (const [site, stamp] of Object.entries(b)) {
     const held = joined.get(site)

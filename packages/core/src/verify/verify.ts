@@ -1,3 +1,4 @@
+import { formatPosition, type Position } from '../change/position.ts'
 import { compareStamps, type Stamp } from '../change/stamp.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { groupNames } from '../group/group-status.ts'
@@ -48,6 +49,8 @@ export interface VerifyReport {
   readonly deep: boolean
   /** Whether every key that was compared is equal, and none is behind. */
   readonly equal: boolean
+  /** How far the group was in each partition when this began: what the copy holds was compared at least up to there. */
+  readonly upTo: readonly Position[]
   /** Keys that were compared and live on at least one side. */
   readonly checked: number
   /** Differences by verdict. */
@@ -130,7 +133,7 @@ class Verification {
   }
 
   async run(): Promise<VerifyReport> {
-    await this.#judge.checkpoints()
+    const checkpoints = await this.#judge.checkpoints()
     const rows = await this.#findSuspects()
     await this.#judgeSuspects()
     const { behind, stale, missing, corrupt, foreign } = this.#counts
@@ -141,6 +144,7 @@ class Verification {
       group: this.#group,
       deep: this.#options.deep ?? false,
       equal: result === 'equal',
+      upTo: checkpoints.map((stamp, partition) => formatPosition(partition, stamp)),
       checked: rows === undefined ? this.#checked : rows + missing,
       counts: this.#counts,
       differences: this.#differences,
