@@ -12,7 +12,8 @@ import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { rawChanges } from '../support/raw-log.ts'
-import { givenSeed, seededRandom, type SeededRandom } from '../support/seed.ts'
+import { Random } from '../support/random.ts'
+import { givenSeed } from '../support/seed.ts'
 
 let server: OwnRedisServer
 let client: Redis
@@ -173,7 +174,7 @@ describe('a link that breaks in every way at random', () => {
   it.each(givenSeed === undefined ? [1, 2, 3] : [givenSeed])(
     'loses no acknowledged append and doubles none (seed %i)',
     async (seed) => {
-      const random = seededRandom(seed)
+      const random = new Random(seed)
       const [one, two] = [
         await open({ deadlineMs, attemptMs: 150 }),
         await open({ deadlineMs, attemptMs: 150 }),
@@ -232,7 +233,7 @@ describe('a link that breaks in every way at random', () => {
 
 const expectedCodes = ['stored', 'OUTCOME_UNKNOWN', 'REDIS_UNAVAILABLE']
 
-function breakAtRandom(random: SeededRandom): { count(): number; stop(): Promise<void> } {
+function breakAtRandom(random: Random): { count(): number; stop(): Promise<void> } {
   const stopping = new AbortController()
   let count = 0
   let armed = false

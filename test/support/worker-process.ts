@@ -16,7 +16,12 @@ const log = await connect(options.log, {
   ...(options.attemptMs !== undefined && { attemptMs: options.attemptMs }),
 })
 const worker = await startWorker(log, {
-  groups: Object.fromEntries(Object.entries(options.groups).map(([group, sink]) => [group, sinkOf(sink)])),
+  groups: Object.fromEntries(
+    Object.entries(options.groups).map(([group, sink]) => [
+      group,
+      { sink: sinkOf(sink), applyTimeoutMs: 1_500 },
+    ]),
+  ),
   leaseMs: options.leaseMs,
   retry: { firstMs: 10, maxMs: 200 },
   onEvent: (event) => process.send!(told(event)),
@@ -33,9 +38,15 @@ function sinkOf(sink: WorkerProcessSink): ReturnType<typeof redisSink> {
     const pool = new Pool({ ...sink.connection, max: 4 })
     // The links of tests break on purpose; the sink meets it in its next statement.
     pool.on('error', () => {})
-    return postgresSink({ pool, collection: notes, schema: sink.schema, table: sink.table })
+    return postgresSink({ pool, collection: notes, schema: sink.schema, table: sink.table, timeoutMs: 1_000 })
   }
-  const client = new Redis({ ...sink.target, maxRetriesPerRequest: 0, retryStrategy: () => 20 })
+  // A link that falls silent is given up, as in any client that is meant to last.
+  const client = new Redis({
+    ...sink.target,
+    maxRetriesPerRequest: 0,
+    socketTimeout: 1_000,
+    retryStrategy: () => 20,
+  })
   client.on('error', () => {})
   return redisSink({ client, collection: notes, key: `${sink.prefix}:{key}`, prefix: `sink:${sink.prefix}` })
 }

@@ -254,7 +254,11 @@ export class PartitionReader {
    */
   async #leftovers(): Promise<string[]> {
     const { connection, keys, group, deadlineMs, signal, start } = this.#options
-    const options = { doing: `reading what is left over of group ${group}`, deadlineMs, ...(signal && { signal }) }
+    const options = {
+      doing: `reading what is left over of group ${group}`,
+      deadlineMs,
+      ...(signal && { signal }),
+    }
     const ids: string[] = []
     for (let from = '-'; ; from = `(${ids.at(-1)!}`) {
       const pending = await persist(connection, options, (client) =>

@@ -1,0 +1,273 @@
+import type { RawChange } from '../support/raw-log.ts'
+import type { HistoryOfAttempt, Told } from './history-file.ts'
+
+/** What the writers wrote down, and what was found in the end. */
+export interface Evidence {
+  readonly attempts: readonly HistoryOfAttempt[]
+  /** By partition: what its stream holds. */
+  readonly log: readonly (readonly RawChange[])[]
+  /** By partition: up to which sequence each epoch inherited the ones before it. */
+  readonly inherited: readonly ReadonlyMap<number, number>[]
+  /** By name: what each sink holds, read with its own client: content by key. */
+  readonly sinks: ReadonlyMap<string, ReadonlyMap<string, string>>
+  /** What a probe saw of one key of a sink, one after the other; undefined while it was absent. */
+  readonly seen: readonly {
+    readonly sink: string
+    readonly key: string
+    readonly contents: readonly (string | undefined)[]
+  }[]
+}
+
+export interface Verdict {
+  /** Sentences about what must not be; empty when all is well. */
+  readonly breaches: readonly string[]
+  readonly counts: {
+    readonly attempts: number
+    readonly stored: number
+    readonly conflicts: number
+    readonly unknown: number
+    readonly refused: number
+    readonly repeated: number
+    /** Acknowledged, and lost with a tail that a later epoch did not inherit. */
+    readonly lost: number
+    /** Keys whose value at a sink is of a lost tail, and that nothing newer has replaced. */
+    readonly orphans: number
+  }
+}
+
+interface Place {
+  readonly partition: number
+  readonly epoch: number
+  readonly sequence: number
+}
+
+type Stored = Extract<Told, { kind: 'stored' }>
+
+/**
+ * Judges a history by set arithmetic, without any code of the system under test: what was acknowledged is there, what was
+ * refused is not, nothing is there twice, numbers are dense, expectations held, and the sinks are the fold of the log.
+ */
+export function checkHistory(evidence: Evidence): Verdict {
+  const { attempts, log, inherited } = evidence
+  const breaches: string[] = []
+  const isLost = ({ partition, epoch, sequence }: Place): boolean =>
+    [...inherited[partition]!].some(([later, upTo]) => later > epoch && sequence > upTo)
+  const breach = (what: string): void => void breaches.push(what)
+
+  checkNumbers(log, isLost, breach)
+  const placeOf = checkIds(attempts, log, breach)
+  const lost = checkAcknowledged(attempts, log, isLost, breach)
+  checkRefused(attempts, placeOf, breach)
+  checkExpectations(attempts, log, breach)
+  const orphans = checkSinks(evidence, placeOf, lost, breach)
+  checkSeen(evidence, placeOf, breach)
+
+  const told = attempts.flatMap((of) => of.told)
+  const count = (kind: Told['kind']): number => told.filter((one) => one.kind === kind).length
+  return {
+    breaches,
+    counts: {
+      attempts: attempts.length,
+      stored: count('stored'),
+      conflicts: count('conflict'),
+      unknown: count('unknown') + attempts.filter((of) => of.told.length === 0).length,
+      refused: count('refused'),
+      repeated: attempts.filter((of) => of.told.length > 1).length,
+      lost: lost.size,
+      orphans,
+    },
+  }
+}
+
+/** Sequences are dense in each partition, versions for each key; epochs never fall, and hold nothing that was lost. */
+function checkNumbers(
+  log: Evidence['log'],
+  isLost: (place: Place) => boolean,
+  breach: (what: string) => void,
+): void {
+  for (const [partition, changes] of log.entries()) {
+    const versions = new Map<string, number>()
+    for (const [at, { sequence, epoch, key, version }] of changes.entries()) {
+      const where = `partition ${partition}, sequence ${sequence}`
+      if (sequence !== at + 1) breach(`${where}: place ${at + 1} of the stream`)
+      if (at > 0 && epoch < changes[at - 1]!.epoch) breach(`${where}: epoch ${epoch} after a later one`)
+      if (isLost({ partition, epoch, sequence })) breach(`${where}: epoch ${epoch} was lost here`)
+      const before = versions.get(key) ?? 0
+      if (version !== before + 1) breach(`${where}: version ${version} of ${key} after ${before}`)
+      versions.set(key, version)
+    }
+  }
+}
+
+/** Every change is of an attempt, as it was attempted, and of no attempt twice. Returns where each id stands. */
+function checkIds(
+  attempts: Evidence['attempts'],
+  log: Evidence['log'],
+  breach: (what: string) => void,
+): Map<string, Place> {
+  const attemptOf = new Map(attempts.map(({ attempt }) => [attempt.id, attempt]))
+  const placeOf = new Map<string, Place>()
+  for (const [partition, changes] of log.entries()) {
+    for (const { sequence, epoch, key, kind, payload, metadata } of changes) {
+      const id = metadata['id'] ?? 'nobody'
+      const where = `partition ${partition}, sequence ${sequence}`
+      const attempt = attemptOf.get(id)
+      if (!attempt) breach(`${where}: ${id} was never attempted`)
+      else if (
+        attempt.key !== key ||
+        attempt.kind !== kind ||
+        contentOf(payload) !== (kind === 'put' ? id : undefined)
+      )
+        breach(`${where}: ${id} is not what was attempted`)
+      if (placeOf.has(id)) breach(`${where}: ${id} stands at sequence ${placeOf.get(id)!.sequence} too`)
+      placeOf.set(id, { partition, epoch, sequence })
+    }
+  }
+  return placeOf
+}
+
+/** What was acknowledged is where the acknowledgement said, or was lost with a tail. Returns the lost ones by content. */
+function checkAcknowledged(
+  attempts: Evidence['attempts'],
+  log: Evidence['log'],
+  isLost: (place: Place) => boolean,
+  breach: (what: string) => void,
+): Map<string, Place> {
+  const lost = new Map<string, Place>()
+  for (const { attempt, told } of attempts) {
+    const answers = told.filter((one): one is Stored => one.kind === 'stored')
+    const surviving = answers.filter(({ position }) => !isLost(placeAt(position)))
+    for (const { position } of answers) if (isLost(placeAt(position))) lost.set(attempt.id, placeAt(position))
+    for (const { position, version } of surviving) {
+      const { partition, sequence, epoch } = placeAt(position)
+      const change = log[partition]?.[sequence - 1]
+      if (change?.metadata['id'] !== attempt.id || change.epoch !== epoch)
+        breach(
+          `${attempt.id} was acknowledged at ${position}, where ${change?.metadata['id'] ?? 'nothing'} stands`,
+        )
+      else if (version !== versionText(change))
+        breach(`${attempt.id} was acknowledged with version ${version} instead of ${versionText(change)}`)
+    }
+    const positions = new Set(surviving.map(({ position }) => position))
+    if (positions.size > 1) breach(`${attempt.id} was acknowledged at ${[...positions].join(' and ')}`)
+    if (surviving.slice(1).some(({ duplicate }) => !duplicate))
+      breach(`${attempt.id} was acknowledged again, and not called a duplicate`)
+  }
+  return lost
+}
+
+/** What was only ever refused is not there; and nothing was refused for reasons that these faults do not give. */
+function checkRefused(
+  attempts: Evidence['attempts'],
+  placeOf: ReadonlyMap<string, Place>,
+  breach: (what: string) => void,
+): void {
+  for (const { attempt, told } of attempts) {
+    const isRefused = told.length > 0 && told.every(({ kind }) => kind === 'conflict' || kind === 'refused')
+    if (isRefused && placeOf.has(attempt.id)) breach(`${attempt.id} was refused, and is there`)
+    for (const one of told) {
+      if (one.kind === 'refused' && one.code !== 'REDIS_UNAVAILABLE')
+        breach(`${attempt.id} was refused with ${one.code}`)
+    }
+  }
+}
+
+/** Each change stands where its key was as it expected. */
+function checkExpectations(
+  attempts: Evidence['attempts'],
+  log: Evidence['log'],
+  breach: (what: string) => void,
+): void {
+  const attemptOf = new Map(attempts.map(({ attempt }) => [attempt.id, attempt]))
+  for (const changes of log) {
+    const latest = new Map<string, RawChange>()
+    for (const change of changes) {
+      const before = latest.get(change.key)
+      const live = before?.kind === 'put'
+      const { expected = 'any', id = '' } = attemptOf.get(change.metadata['id'] ?? '') ?? {}
+      const held =
+        expected === 'any' ||
+        (expected === 'absent' && !live) ||
+        (expected === 'exists' && live) ||
+        (before !== undefined && expected === versionText(before))
+      if (!held)
+        breach(`${id} expected ${expected}, and was stored on ${before ? versionText(before) : 'nothing'}`)
+      latest.set(change.key, change)
+    }
+  }
+}
+
+/** Each sink is the fold of the log, but for keys that only a lost tail has touched. Returns how many these are. */
+function checkSinks(
+  { attempts, log, sinks }: Evidence,
+  placeOf: ReadonlyMap<string, Place>,
+  lost: ReadonlyMap<string, Place>,
+  breach: (what: string) => void,
+): number {
+  const folded = new Map<string, RawChange>()
+  for (const change of log.flat()) folded.set(change.key, change)
+  const lostEpoch = Math.max(0, ...[...lost.values()].map(({ epoch }) => epoch))
+  // With a tail went also changes of which nobody was told.
+  const gone = attempts.filter(
+    ({ attempt, told }) =>
+      !placeOf.has(attempt.id) && !told.some(({ kind }) => kind === 'conflict' || kind === 'refused'),
+  )
+  let orphans = 0
+  for (const [name, rows] of sinks) {
+    for (const key of new Set([...rows.keys(), ...folded.keys()])) {
+      const last = folded.get(key)
+      const owed = last?.kind === 'put' ? contentOf(last.payload) : undefined
+      const held = rows.get(key)
+      if (held === owed) continue
+      const isUntouched = lost.size > 0 && (last === undefined || last.epoch <= lostEpoch)
+      const isOfTail = gone.some(
+        ({ attempt }) =>
+          attempt.key === key && (attempt.kind === 'put' ? attempt.id === held : held === undefined),
+      )
+      if (isUntouched && isOfTail) orphans++
+      else breach(`${name} holds ${held ?? 'nothing'} of ${key} instead of ${owed ?? 'nothing'}`)
+    }
+  }
+  return orphans
+}
+
+/** What a probe saw of a key is never older than what it had seen of it. */
+function checkSeen(
+  { seen, attempts }: Evidence,
+  placeOf: ReadonlyMap<string, Place>,
+  breach: (what: string) => void,
+): void {
+  // A change that was lost and stored again, by a retry, has two places; either may be seen.
+  const places = new Map<string, Place[]>()
+  const add = (id: string, place: Place): void => void places.set(id, [...(places.get(id) ?? []), place])
+  for (const [id, place] of placeOf) add(id, place)
+  for (const { attempt, told } of attempts)
+    for (const one of told) if (one.kind === 'stored') add(attempt.id, placeAt(one.position))
+  for (const { sink, key, contents } of seen) {
+    let newest: Place | undefined
+    for (const content of contents) {
+      const known = content === undefined ? [] : (places.get(content) ?? [])
+      if (known.length === 0) continue
+      const fitting = known.filter((place) => !newest || compare(place, newest) >= 0).toSorted(compare)
+      if (fitting.length === 0) breach(`${sink} went back to ${content} of ${key}`)
+      else newest = fitting[0]
+    }
+  }
+}
+
+function compare(a: Place, b: Place): number {
+  return a.epoch - b.epoch || a.sequence - b.sequence
+}
+
+function placeAt(position: string): Place {
+  const [partition, epoch, sequence] = position.split(/[:-]/).map(Number) as [number, number, number]
+  return { partition, epoch, sequence }
+}
+
+function versionText({ version, epoch }: { version: number; epoch: number }): string {
+  return epoch === 1 ? `${version}` : `${version}@${epoch}`
+}
+
+function contentOf(payload: string): string | undefined {
+  return payload === '' ? undefined : (JSON.parse(payload) as { content: string }).content
+}

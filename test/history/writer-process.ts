@@ -1,0 +1,29 @@
+// A writer in a process of its own, to be killed. It goes on until its standard input ends.
+import { notes } from '@headwater/conformance'
+import { connect } from '@headwater/core'
+import type { RedisOptions } from 'ioredis'
+import { Random } from '../support/random.ts'
+import { HistoryFile } from './history-file.ts'
+import { Writer } from './writer.ts'
+
+const { target, namespace, name, seed, file, ...limits } = JSON.parse(process.argv[2]!) as {
+  target: RedisOptions
+  namespace: string
+  name: string
+  seed: number
+  file: string
+  deadlineMs: number
+  attemptMs: number
+}
+const stopping = new AbortController()
+process.stdin.resume().on('end', () => stopping.abort())
+const log = await connect(target, { namespace, collections: [notes], ...limits })
+process.stdout.write('started\n')
+await new Writer({
+  log,
+  name,
+  random: new Random(seed),
+  history: new HistoryFile(file),
+  signal: stopping.signal,
+}).run()
+await log.close()
