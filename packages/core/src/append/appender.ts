@@ -197,9 +197,14 @@ export class Appender {
       (typeof expected === 'string' ? expected : expected?.[index]) ?? 'any'
     const patches = requests.some(({ kind }) => kind === 'patch')
     for (let attempt = 1; ; attempt++) {
-      const changes = await Promise.all(
+      // All of them, so that what is told is the first that is wrong, and not the one that was found first.
+      const prepared = await Promise.allSettled(
         requests.map(async (request, index) => this.#prepare(request, expectedOf(index))),
       )
+      const changes = prepared.map((of) => {
+        if (of.status === 'rejected') throw of.reason
+        return of.value
+      })
       const [{ partition }] = changes as [RoutedChange]
       const elsewhere = changes.find((change) => change.partition !== partition)
       if (elsewhere) {

@@ -1,0 +1,72 @@
+import { randomUUID } from 'node:crypto'
+import { notes } from '@headwater/conformance'
+import { connect, memorySink, startWorker, verify } from '@headwater/core'
+import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
+import { Redis, type RedisOptions } from 'ioredis'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { counters } from '../decider/counter.ts'
+import { codeBlocks } from './code-blocks.ts'
+
+let server: OwnRedisServer
+let admin: Redis
+beforeAll(async () => {
+  server = await startRedis({ own: true })
+  admin = new Redis(server.options)
+})
+afterAll(async () => {
+  admin.disconnect()
+  await server.stop()
+})
+
+const rulesOf = (user: string): string[] =>
+  codeBlocks('docs/keys.md')
+    .find(({ info }) => info === `acl=${user}`)!
+    .code.trim()
+    .split(/\s+/)
+
+async function userWith(rules: readonly string[]): Promise<RedisOptions> {
+  const [username, password] = [randomUUID(), randomUUID()]
+  await admin.call('ACL', 'SETUSER', username, 'on', `>${password}`, 'resetkeys', 'resetchannels', ...rules)
+  return { ...server.options, username, password }
+}
+
+async function refusals(): Promise<string[]> {
+  const entries = (await admin.call('ACL', 'LOG')) as unknown[][]
+  return entries.map((fields) => String(fields[fields.indexOf('object') + 1]))
+}
+
+it('programs and workers do everything with the permissions that docs/keys.md lists', async () => {
+  const [application, worker] = [rulesOf('application'), rulesOf('worker')]
+  await admin.call('ACL', 'LOG', 'RESET')
+  const options = { namespace: 'shop', collections: [notes, counters], partitions: 2 }
+  await using log = await connect(await userWith(application), options)
+  await using workerLog = await connect(await userWith([...application, ...worker]), options)
+  const copy = memorySink({ collection: notes })
+  const running = await startWorker(workerLog, { groups: { copy } })
+
+  await using feed = log.feed(notes, { from: 'snapshot' })
+  await feed.started
+  const { position, version } = await log.append(notes.put({ id: 'a', content: 1 }), { idempotencyKey: 'x' })
+  await log.append(notes.patch('a', { content: 2 }), { expected: version, idempotencyKey: 'y' })
+  await log.append(notes.put({ id: 'b', content: 2 }))
+  await log.append(notes.delete('b'))
+  await log.decide(counters, 'a', { do: 'add', n: 1 }, { idempotencyKey: 'z' })
+  await log.decide(counters, 'a', { do: 'add', n: 1 }, { idempotencyKey: 'z' })
+  await log.whenApplied(position, { group: 'copy' })
+  for await (const change of feed) if (change.key === 'a') break
+  await log.getAt(notes, 'a', { time: Date.now() })
+  expect((await log.groups()).length).toBe(2)
+  expect((await log.collections()).length).toBe(2)
+  expect(await verify(log, copy, { group: 'copy', deep: true })).toMatchObject({ equal: true })
+  await running.stop()
+  expect(await refusals()).toEqual([])
+})
+
+it('what a worker needs besides, a program does not have', async () => {
+  await admin.call('ACL', 'LOG', 'RESET')
+  const options = { namespace: 'shop', collections: [notes, counters], deadlineMs: 500 }
+  await using log = await connect(await userWith(rulesOf('application')), options)
+  const running = await startWorker(log, { groups: { other: memorySink({ collection: notes }) }, drainMs: 0 })
+  await expect.poll(refusals).not.toEqual([])
+  await running.stop()
+})
