@@ -19,7 +19,7 @@ import {
   type ModelChange,
   type ModelRequest,
 } from '../support/log-model.ts'
-import { rawChanges, rawDigest, rawEntryCount, rawState } from '../support/raw-log.ts'
+import { rawChanges, rawDigest, rawEntryCount, rawEpoch, rawState } from '../support/raw-log.ts'
 import { givenSeed } from '../support/seed.ts'
 import {
   collections,
@@ -132,8 +132,9 @@ class Walk {
     const entries = await rawEntryCount(client, this.#namespace, 0)
     const length = this.#model.changes.length
     const requests = drafts.map((draft) => this.#resolve(draft))
-    const owed = requests.map((request) => this.#answer(request))
     const actual = await Promise.all(requests.map((request) => send(log, request, lists)))
+    const epoch = await rawEpoch(client, this.#namespace, 0)
+    const owed = requests.map((request) => this.#answer(request, epoch))
     const written = this.#model.changes.length > length
     const after = {
       // Requests of one moment go as one batch.
@@ -158,10 +159,9 @@ class Walk {
       idempotencyKey: undefined,
       metadata: {},
     }
-    return {
-      actual: await answerOf(log.append(things.patch(key, { content }))),
-      owed: present ? this.#answer(request) : { kind: 'refused' },
-    }
+    const actual = await answerOf(log.append(things.patch(key, { content })))
+    const epoch = await rawEpoch(client, this.#namespace, 0)
+    return { actual, owed: present ? this.#answer(request, epoch) : { kind: 'refused' } }
   }
 
   async #appendToFullServer(drafts: readonly Draft[]): Promise<Taken> {
@@ -200,8 +200,8 @@ class Walk {
     return expectation
   }
 
-  #answer(request: ModelRequest): ModelAnswer {
-    const answer = this.#model.append(request)
+  #answer(request: ModelRequest, epoch: number): ModelAnswer {
+    const answer = this.#model.append(request, epoch)
     if (answer.kind === 'stored') this.#past.push(...answer.results.map(({ version }) => version))
     return answer
   }

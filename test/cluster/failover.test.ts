@@ -199,7 +199,7 @@ describe('a log behind Sentinels', { timeout: 120_000 }, () => {
       async () => log.append(products.put({ sku: 'after', n: 1 }), { durability: 'memory' }),
       { timeoutMs: 60_000 },
     )
-    expect(after.version).toMatch(/^1@2$/)
+    expect(after.version).toMatch(/^1@\d+$/)
     expect(await log.whenApplied(after.position, { group: 'cache', timeoutMs: 30_000 })).toBe('applied')
     expect(before.length).toBeGreaterThan(100)
     await expectNothingLost(log, 'cache', sink, appending)

@@ -77,7 +77,8 @@ export class LogModel {
     return latest?.kind === 'put' ? versionText(latest) : undefined
   }
 
-  append({ changes, idempotencyKey, metadata }: ModelRequest): ModelAnswer {
+  /** `epochNow` is what the log's header says after the append: how far an epoch rises is the clock's affair, not the model's. */
+  append({ changes, idempotencyKey, metadata }: ModelRequest, epochNow: number): ModelAnswer {
     const [first] = changes as readonly [ModelRequestChange]
     const remembered =
       idempotencyKey === undefined ? undefined : JSON.stringify([first.collection, first.key, idempotencyKey])
@@ -87,7 +88,7 @@ export class LogModel {
       return { kind: 'duplicate', results: earlier.results }
     }
 
-    const epoch = this.#moved ? this.#epoch + 1 : this.#epoch
+    const epoch = this.#moved ? Math.max(this.#epoch + 1, epochNow) : this.#epoch
     const entering = new Map<string, ModelChange>()
     const stored: ModelChange[] = []
     for (const { collection, schemaVersion, key, value, expected } of changes) {

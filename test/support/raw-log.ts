@@ -48,6 +48,11 @@ export function rawEntryCount(client: Redis, namespace: string, partition: numbe
   return client.xlen(`${prefixOf(namespace, partition)}:log`)
 }
 
+/** The epoch that a partition's header names. */
+export async function rawEpoch(client: Redis, namespace: string, partition: number): Promise<number> {
+  return Number(await client.hget(`${prefixOf(namespace, partition)}:header`, 'epoch'))
+}
+
 /** The state of one collection in one partition: a map of records for each bucket. */
 export async function rawState(
   client: Redis,

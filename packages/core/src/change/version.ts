@@ -3,7 +3,7 @@ import { HeadwaterError } from '../errors/headwater-error.ts'
 declare const version: unique symbol
 
 /**
- * The version of one key, as opaque text: "7", or "7@2" when it was written in the second epoch, so that an
+ * The version of one key, as opaque text: "7", or "7@2" when it was written in epoch 2, so that an
  * expectation from a history that a failover lost cannot match a version of the history that survived.
  */
 export type Version = string & { readonly [version]: true }

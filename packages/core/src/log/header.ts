@@ -9,9 +9,17 @@ export interface Header {
   readonly epoch: number
   /** Of the newest change; 0 before the first. */
   readonly sequence: number
-  /** By epoch: up to which sequence it inherited the epochs before it, and what tells it apart from a namesake. */
-  readonly epochs: ReadonlyMap<number, { readonly inherited: number; readonly branch: string }>
+  /** By epoch: up to which sequence it inherited the epochs before it, and its branch. */
+  readonly epochs: ReadonlyMap<number, { readonly inherited: number; readonly branch: Branch }>
 }
+
+/**
+ * Tells an epoch apart from a namesake that another copy of the log opened: the server on which it began, 12 digits, then
+ * the sequence that it inherited, all as [0-9a-f]. Empty where the server does not tell who it is.
+ */
+export type Branch = string
+
+const serverDigits = 12
 
 /** Undefined when the partition has lost its header. */
 export async function readHeader(
@@ -29,7 +37,8 @@ export function parseHeader(fields: Readonly<Record<string, string>>): Header | 
   const epochs = new Map<number, { inherited: number; branch: string }>()
   for (const [field, value] of Object.entries(fields)) {
     if (!field.startsWith('epoch:')) continue
-    const [inherited, branch = ''] = value.split(' ')
+    const [inherited, server = ''] = value.split(' ')
+    const branch = server && `${server}${Number(inherited).toString(16)}`
     epochs.set(Number(field.slice('epoch:'.length)), { inherited: Number(inherited), branch })
   }
   const header = { epoch: Number(fields['epoch']), sequence: Number(fields['sequence']), epochs }
@@ -51,4 +60,24 @@ export function survivedUpTo({ epochs, sequence }: Header, stamp: Stamp): number
     if (epoch > stamp.epoch) survived = Math.min(survived, inherited)
   }
   return survived
+}
+
+/**
+ * Up to which sequence this log has the history of which a sink says that it ends at `position`. A log that was restored
+ * from an older copy may know the sink's epoch by another branch, or not at all; then the histories part where the sink's
+ * epoch began, or before.
+ */
+export function sharedUpTo(header: Header, position: Stamp & { readonly branch: Branch }): number {
+  const survived = survivedUpTo(header, position)
+  const known = header.epochs.get(position.epoch)
+  if (position.branch === '' || known?.branch === position.branch) return survived
+  const began = Number.parseInt(position.branch.slice(serverDigits) || '0', 16)
+  return Math.min(survived, began, known?.inherited ?? survived)
+}
+
+/** The stamp by which this log knows a sequence. */
+export function stampOf({ epochs }: Header, sequence: number): Stamp {
+  let epoch = 0
+  for (const [later, { inherited }] of epochs) if (inherited < sequence) epoch = Math.max(epoch, later)
+  return { epoch, sequence }
 }

@@ -118,7 +118,7 @@ export interface SinkPartition {
 
 /** Everything up to this stamp of the partition was applied, superseded or parked. */
 export interface SinkPosition extends Stamp {
-  /** Tells branches of the history apart that a restore gave the same epoch number. At most 40 characters of [0-9a-f]. */
+  /** Tells branches of the history apart that began with copies of the log. At most 40 characters of [0-9a-f]. */
   readonly branch: string
 }
 

@@ -3,7 +3,7 @@ import { compareStamps, type Stamp } from '../change/stamp.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { commit } from '../group/commit.ts'
 import { raiseEpoch, type Lease, type LeaseRequest } from '../group/lease.ts'
-import { readHeader, survivedUpTo, type Header } from '../log/header.ts'
+import { readHeader, sharedUpTo, stampOf, survivedUpTo, type Header } from '../log/header.ts'
 import { missingHeader } from '../namespace/metadata.ts'
 import { park } from '../parking/park.ts'
 import { parkedField } from '../parking/parked-key.ts'
@@ -237,19 +237,12 @@ export class PartitionLoop {
   #sinkPosition(header: Header): { stamp: Stamp; ahead?: LostHistory; lost?: LostHistory } {
     const position = this.#sinkPartition!.position
     if (!position) return { stamp: { epoch: 0, sequence: 0 } }
-    const survived = survivedUpTo(header, position)
-    // The same number, given twice by copies of the log that went different ways.
-    const namesake =
-      position.epoch > 0 &&
-      position.branch !== '' &&
-      header.epochs.get(position.epoch)?.branch !== position.branch
-    const inherited = header.epochs.get(position.epoch)?.inherited ?? 0
-    const reaches = namesake ? Math.min(survived, inherited) : survived
-    if (position.sequence <= reaches) return { stamp: { epoch: position.epoch, sequence: position.sequence } }
-    const ahead = { epoch: position.epoch, from: reaches + 1, to: position.sequence }
-    if (position.epoch >= header.epoch) return { stamp: { epoch: 0, sequence: 0 }, ahead }
+    const shared = sharedUpTo(header, position)
+    if (position.sequence <= shared) return { stamp: { epoch: position.epoch, sequence: position.sequence } }
+    const lost = { epoch: position.epoch, from: shared + 1, to: position.sequence }
+    if (position.epoch >= header.epoch) return { stamp: { epoch: 0, sequence: 0 }, ahead: lost }
     // An epoch above the sink's is open already: it goes on where the histories part.
-    return { stamp: { epoch: position.epoch, sequence: reaches }, lost: ahead }
+    return { stamp: stampOf(header, shared), lost }
   }
 
   async #read(): Promise<void> {
