@@ -52,6 +52,7 @@ export type { Durability } from './namespace/durability.ts'
 export type { Log } from './namespace/log.ts'
 export type { StoredCollection } from './namespace/metadata.ts'
 export type { ClusterTarget, RedisTarget } from './redis/target.ts'
+export type { HoldKind } from './retention/holds.ts'
 export type { Entity } from './state/state-reader.ts'
 export { applied, reject, retry, stale, type Outcome } from './sink/outcome.ts'
 export type {

@@ -30,6 +30,7 @@ export type ErrorCode =
   | 'CLOSED'
   | 'WAIT_TIMEOUT'
   | 'GROUP_UNKNOWN'
+  | 'HOLD_TAKEN'
   | 'SINK_UNAVAILABLE'
   | 'SINK_REJECTED'
   | 'SINK_FENCED'
@@ -209,6 +210,12 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
     means: 'No group of this name is registered at the log.',
     remedy: 'Start a worker with this group first, or correct the name.',
     retryable: false,
+  },
+  HOLD_TAKEN: {
+    means: 'What was to be kept from trimming under this name is kept under it for somebody else.',
+    remedy:
+      'Wait until the owner that the message names has ended or its hold has expired; `headwater retention` lists the holds.',
+    retryable: true,
   },
   SINK_UNAVAILABLE: {
     means: 'The sink cannot take changes right now.',

@@ -21,6 +21,8 @@ export interface PartitionKeys {
   readonly results: readonly [string, string]
   /** Hash: group → when it was registered. */
   readonly groups: string
+  /** Hash: name → who else needs the changes behind which position, and for how long. */
+  readonly holds: string
   /** Hash: entity key → its state record. */
   readonly state: (collection: string, bucket: number) => string
   /** String: two 64-bit lanes for each bucket. */
@@ -54,6 +56,7 @@ function partitionKeys(namespace: string, partition: number): PartitionKeys {
     producers: `${prefix}:producers`,
     results: [`${prefix}:results:0`, `${prefix}:results:1`],
     groups: `${prefix}:groups`,
+    holds: `${prefix}:holds`,
     state: (collection, bucket) => `${prefix}:state:${collection}:${bucket}`,
     digest: (collection) => `${prefix}:digest:${collection}`,
     group: (group) => `${prefix}:group:${group}`,

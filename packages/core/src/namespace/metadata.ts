@@ -82,8 +82,8 @@ export async function openNamespace(
   const keys = namespaceKeys(namespace, metadata.partitions)
   if (stored.get('status') !== 'ready') {
     if (!create) throw unknownNamespace(namespace, 'was not created completely')
-    for (const { header, log, producers, results, groups } of keys.partitions) {
-      const input = { keys: [header, log, producers, ...results, groups], args: [metadata.lineage] }
+    for (const { header, log, producers, results, groups, holds } of keys.partitions) {
+      const input = { keys: [header, log, producers, ...results, groups, holds], args: [metadata.lineage] }
       await persist(connection, options, (client) => createPartition.run(client, input))
     }
     await persist(connection, options, (client) => client.hset(key, 'status', 'ready'))
