@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { Call, headwater, lastLine, program } from './headwater.ts'
+import { Call, headwater, lastLine, program, terminalCommand } from './headwater.ts'
 import { product, Shop } from './shop.ts'
 
 const workspace = fileURLToPath(new URL('../..', import.meta.url))
-const commands = ['run', 'status', 'tail', 'get', 'append', 'delete', 'import']
+const commands = ['run', 'status', 'lag', 'tail', 'get', 'history', 'append', 'delete', 'import']
 
 let server: OwnRedisServer
 let shop: Shop
@@ -40,6 +40,11 @@ describe('headwater', () => {
       ending: 2,
       stdout: '',
       stderr: "headwater: unknown command 'statsu' (Did you mean status?) [USAGE]\n",
+    })
+    const option = await headwater(['status', '--namespcae', 'shop'])
+    expect(option).toMatchObject({
+      ending: 2,
+      stderr: "headwater: unknown option '--namespcae' (Did you mean --namespace?) [USAGE]\n",
     })
     const asJson = await headwater(['get', 'products', '--json'])
     expect(asJson).toMatchObject({ ending: 2, stderr: '' })
@@ -169,13 +174,7 @@ describe('headwater', () => {
 
 /** What a call shows on a terminal of its own. */
 async function terminal(args: readonly string[], env: Record<string, string>): Promise<string> {
-  const command = [...program, ...args].map((word) => `'${word.replaceAll("'", String.raw`'\''`)}'`).join(' ')
-  // util-linux takes a command line, the BSDs take words.
-  const script =
-    process.platform === 'linux'
-      ? ['-qec', `exec ${command}`, '/dev/null']
-      : ['-q', '/dev/null', 'sh', '-c', command]
-  const call = new Call([], { env, program: ['script', ...script] })
+  const call = new Call([], { env, program: terminalCommand(args) })
   const { ending, stdout } = await call.ended()
   expect(ending).toBe(0)
   return stdout

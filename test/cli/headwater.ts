@@ -91,3 +91,12 @@ export function everyLine<T = unknown>({ stdout }: Ended): T[] {
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as T)
 }
+
+/** What is started instead of the program to run a call on a terminal of its own. */
+export function terminalCommand(args: readonly string[]): string[] {
+  const command = [...program, ...args].map((word) => `'${word.replaceAll("'", String.raw`'\''`)}'`).join(' ')
+  // util-linux takes a command line, the BSDs take words.
+  return process.platform === 'linux'
+    ? ['script', '-qec', `exec ${command}`, '/dev/null']
+    : ['script', '-q', '/dev/null', 'sh', '-c', command]
+}

@@ -137,7 +137,9 @@ describe('headwater run', () => {
     call.process.kill('SIGTERM')
     const { ending, stderr } = await call.ended()
     expect(ending).toBe(0)
-    expect(stderr).toMatch(/ error gated\/\d parked a key key=secret changes=1 code=SINK_REJECTED\n/)
+    expect(stderr).toMatch(
+      / error parked a key event=parked group=gated partition=\d key=secret changes=1 error.code=SINK_REJECTED\n/,
+    )
     expect(stderr).not.toContain('123456')
   })
 

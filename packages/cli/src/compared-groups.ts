@@ -1,6 +1,7 @@
 import { connect, type AnySink, type Log } from '@headwater/core'
 import { CliError } from './cli-error.ts'
 import type { Config } from './config.ts'
+import { didYouMean } from './did-you-mean.ts'
 import type { GlobalOptions } from './invocation.ts'
 import { configOf, settingsOf } from './settings.ts'
 
@@ -24,8 +25,11 @@ export async function openGroups(options: GlobalOptions, names: readonly string[
   const sinks = await sinksOf(config)
   const unknown = names.find((name) => !sinks.has(name))
   if (unknown !== undefined) {
-    const known = [...sinks.keys()].join(', ') || 'none'
-    throw new CliError('USAGE', `The config file has no group ${JSON.stringify(unknown)}; it has ${known}.`)
+    const known = [...sinks.keys()]
+    throw new CliError(
+      'USAGE',
+      `The config file has no group ${JSON.stringify(unknown)}; it has ${known.join(', ') || 'none'}.${didYouMean(unknown, known)}`,
+    )
   }
   const { collections, deadlineMs, attemptMs } = config
   const log = await connect(redis, { namespace, collections, deadlineMs, attemptMs, create: false })

@@ -3,6 +3,7 @@ import { pathToFileURL } from 'node:url'
 import { CliError } from './cli-error.ts'
 import { callerPath } from './caller-path.ts'
 import type { Config } from './config.ts'
+import { didYouMean } from './did-you-mean.ts'
 import { errorReport } from './error-report.ts'
 
 /** What is looked for in the caller's folder when no config file is named. */
@@ -73,7 +74,7 @@ function checkConfig(file: string, config: unknown): Config {
   if (unknown !== undefined) {
     throw new CliError(
       'CONFIG_INVALID',
-      `The config file ${file} has a setting ${JSON.stringify(unknown)}; there are ${Object.keys(settings).join(', ')}.`,
+      `The config file ${file} has a setting ${JSON.stringify(unknown)}; there are ${Object.keys(settings).join(', ')}.${didYouMean(unknown, Object.keys(settings))}`,
     )
   }
   if ('collections' in config && !Array.isArray(config.collections)) {

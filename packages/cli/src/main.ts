@@ -4,8 +4,11 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import type { AppendChangeOptions } from './append-change.ts'
 import type { CaptureOptions } from './commands/capture.ts'
 import type { DiffFlags } from './commands/diff.ts'
+import type { HistoryFlags } from './commands/history.ts'
 import type { ImportOptions } from './commands/import.ts'
+import type { LagFlags } from './commands/lag.ts'
 import type { RepairFlags } from './commands/repair.ts'
+import type { StatusFlags } from './commands/status.ts'
 import type { TailOptions } from './commands/tail.ts'
 import type { VerifyFlags } from './commands/verify.ts'
 import { errorReport } from './error-report.ts'
@@ -62,9 +65,21 @@ function commandLine(): Command {
   program
     .command('status')
     .description('how far every group is: owner, lag, pending, parked and damage of each partition')
-    .action(async () => {
+    .addOption(watchOption())
+    .action(async (options: StatusFlags) => {
       const { status } = await import('./commands/status.ts')
-      await status(invocation())
+      await status(invocation(), options)
+    })
+
+  program
+    .command('lag')
+    .description('how far groups are behind, in changes and in time')
+    .argument('[groups...]', 'default: all that are registered')
+    .option('--max <number>', 'end with 1 where a group is further behind', integerFrom(0))
+    .addOption(watchOption())
+    .action(async (groups: string[], options: LagFlags) => {
+      const { lag } = await import('./commands/lag.ts')
+      await lag(invocation(), groups, options)
     })
 
   program
@@ -91,6 +106,18 @@ function commandLine(): Command {
     .action(async (collection: string, key: string) => {
       const { get } = await import('./commands/get.ts')
       await get(invocation(), collection, key)
+    })
+
+  program
+    .command('history')
+    .description('every change of a key that the log still has')
+    .argument('<collection>')
+    .argument('<key>')
+    .option('--limit <number>', 'end after so many changes', integerFrom(1))
+    .option('--at <moment>', 'show its value as of a version, position or time instead')
+    .action(async (collection: string, key: string, options: HistoryFlags) => {
+      const { history } = await import('./commands/history.ts')
+      await history(invocation(), collection, key, options)
     })
 
   program
@@ -213,6 +240,12 @@ async function orCouldNotTell(comparison: Promise<void>): Promise<void> {
     fail(error)
     process.exitCode = 2
   }
+}
+
+function watchOption(): Option {
+  return new Option('--watch [seconds]', 'show it again and again (default: every 2 seconds)').argParser(
+    integerFrom(1),
+  )
 }
 
 function expectedOption(): Option {

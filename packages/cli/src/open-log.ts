@@ -1,5 +1,6 @@
 import {
   connect,
+  HeadwaterError,
   isHeadwaterError,
   type AnyCollection,
   type ConnectOptions,
@@ -8,6 +9,7 @@ import {
 } from '@headwater/core'
 import { CliError } from './cli-error.ts'
 import type { Config } from './config.ts'
+import { didYouMean } from './did-you-mean.ts'
 import type { GlobalOptions } from './invocation.ts'
 import { passthroughCollection } from './passthrough-collection.ts'
 import { configOf, settingsOf, type Settings } from './settings.ts'
@@ -44,6 +46,27 @@ export async function openToRead(options: GlobalOptions, name: string): Promise<
   return await open(settings, defined ?? (await storedDefinition(settings, name)), { create: false })
 }
 
+/** A log to look back in, and the collection where it is known in which partition its keys are. */
+export interface LookBack extends AsyncDisposable {
+  readonly log: Log
+  readonly collection: AnyCollection | undefined
+}
+
+/** For reading changes, which needs a definition less often than reading state does. Creates nothing. */
+export async function openToLookBack(options: GlobalOptions, name: string): Promise<LookBack> {
+  const config = await configOf(options)
+  const settings = await settingsOf(options, config)
+  const isDefined = config?.collections?.some((collection) => collection.name === name)
+  if (!isDefined) {
+    const { decider, partitionKey } = storedAs(settings, name, await storedCollections(settings, false))
+    if (decider || partitionKey) {
+      const log = await look(settings)
+      return { log, collection: undefined, [Symbol.asyncDispose]: () => log.close() }
+    }
+  }
+  return await openToRead(options, name)
+}
+
 /** For writing: as the application itself would with a config; without one, values pass unchecked. */
 export async function openToWrite(
   options: GlobalOptions,
@@ -70,10 +93,10 @@ function definitionIn(
   }
   const collection = collections.find((defined) => defined.name === name)
   if (collection) return collection
-  const names = collections.map((defined) => defined.name).join(', ') || 'none'
+  const names = collections.map((defined) => defined.name)
   throw new CliError(
     'USAGE',
-    `The config file defines no collection ${JSON.stringify(name)}; it has ${names}. --no-config leaves it aside.`,
+    `The config file defines no collection ${JSON.stringify(name)}; it has ${names.join(', ') || 'none'}.${didYouMean(name, names)} --no-config leaves it aside.`,
   )
 }
 
@@ -83,15 +106,38 @@ async function storedDefinition(
   name: string,
   { key = 'id', schemaVersion = 1, create = false }: WriteOptions = {},
 ): Promise<AnyCollection> {
-  const stored = (await storedCollections(settings, create)).find((collection) => collection.name === name)
+  const collections = await storedCollections(settings, create)
+  const stored = create
+    ? collections.find((collection) => collection.name === name)
+    : storedAs(settings, name, collections)
   if (stored?.partitionKey) {
     throw new CliError(
       'DEFINITION_REQUIRED',
       `Collection ${JSON.stringify(name)} has a partition key, so only its definition tells where a key lives: give --config <file>.`,
     )
   }
-  // Where it is not stored, connecting creates or refuses it.
+  if (stored?.decider) {
+    throw new CliError(
+      'DEFINITION_REQUIRED',
+      `Collection ${JSON.stringify(name)} is a decider, and only its definition tells what its events add up to: give --config <file>.`,
+    )
+  }
   return passthroughCollection(name, { key, schemaVersion, state: stored?.state ?? 'values' })
+}
+
+/** @throws HeadwaterError COLLECTION_UNKNOWN */
+function storedAs(
+  { namespace }: Settings,
+  name: string,
+  collections: readonly StoredCollection[],
+): StoredCollection {
+  const stored = collections.find((collection) => collection.name === name)
+  if (stored) return stored
+  const names = collections.map((collection) => collection.name)
+  throw new HeadwaterError(
+    'COLLECTION_UNKNOWN',
+    `Namespace ${JSON.stringify(namespace)} has no collection ${JSON.stringify(name)}; it has ${names.join(', ') || 'none'}.${didYouMean(name, names)}`,
+  )
 }
 
 async function storedCollections(settings: Settings, create: boolean): Promise<StoredCollection[]> {

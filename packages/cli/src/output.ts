@@ -41,6 +41,14 @@ export class Output {
     await new Promise((resolve) => this.#stdout.once('drain', resolve))
   }
 
+  /** A result in place of the one before it, where stdout is a terminal; elsewhere behind it. */
+  async picture(json: object, text: () => string): Promise<void> {
+    if (this.json || !this.#stdout.isTTY) return await this.result(json, text)
+    // Rewritten from the top, and what is left of the one before is cleared: clearing first would flicker.
+    const lines = text().replaceAll('\n', '\u001B[K\n')
+    await this.result(json, () => `\u001B[H${lines}\u001B[K\u001B[J`)
+  }
+
   /** A line on stderr. */
   note(text: string): void {
     this.#closeLine()

@@ -5,8 +5,8 @@ import type { Config } from '../config.ts'
 import type { Invocation } from '../invocation.ts'
 import { duration } from '../output.ts'
 import { configOf, settingsOf } from '../settings.ts'
+import { stderrLogger } from '../stderr-logger.ts'
 import { stopSignal, type StopReason } from '../stop-signal.ts'
-import { WorkerLog } from '../worker-log.ts'
 
 type Groups = WorkerOptions['groups']
 
@@ -26,7 +26,7 @@ export async function run({ options, output }: Invocation, path: string | undefi
   const { collections, partitions, durability, replicas, deadlineMs, attemptMs } = config
   const groups = await groupsOf(config)
 
-  const workerLog = new WorkerLog(output)
+  const logger = stderrLogger(output)
   const log = await connect(redis, {
     namespace,
     collections,
@@ -44,14 +44,14 @@ export async function run({ options, output }: Invocation, path: string | undefi
     prefetch,
     retry,
     name,
-    onEvent: (event) => workerLog.event(event),
+    logger,
   })
-  workerLog.info('started', { worker: worker.name, namespace, groups: Object.keys(groups) })
+  logger.info({ worker: worker.name, namespace, groups: Object.keys(groups) }, 'started')
 
   const signal = await reasonOf(stop)
-  workerLog.info('stopping', { signal, drainMs })
+  logger.info({ signal, drainMs }, 'stopping')
   await Promise.race([end(worker, groups, log), overdue(drainMs + handOverMs)])
-  workerLog.info('stopped')
+  logger.info({}, 'stopped')
   const seconds = Math.round(performance.now() - startedAt) / 1_000
   await output.result({ worker: worker.name, signal, seconds }, () => {
     return `Worker ${worker.name} stopped after ${duration(seconds)}.`

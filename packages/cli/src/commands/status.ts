@@ -3,17 +3,25 @@ import type { Invocation } from '../invocation.ts'
 import { openLog } from '../open-log.ts'
 import { count, type Output } from '../output.ts'
 import { table } from '../table.ts'
+import { showOrWatch, type WatchFlag } from '../watch.ts'
+
+export interface StatusFlags {
+  readonly watch?: WatchFlag
+}
 
 /** Shows how far every group is in every partition. */
-export async function status({ options, output }: Invocation): Promise<void> {
+export async function status({ options, output }: Invocation, { watch }: StatusFlags): Promise<void> {
   await using log = await openLog(options)
-  const [collections, groups] = await Promise.all([log.collections(), log.groups()])
   const { namespace, partitions } = log
-  await output.result({ namespace, partitions, collections, groups: groups.map(statusJson) }, () => {
-    const summary = `${namespace}: ${partitions} partitions; ${collectionsText(collections)}`
-    if (groups.length === 0)
-      return `${summary}\nNo group is registered: the first worker that runs one registers it.`
-    return [summary, groupsTable(output, groups), ...damages(output, groups)].join('\n')
+  await showOrWatch(output, watch, async () => {
+    const [collections, groups] = await Promise.all([log.collections(), log.groups()])
+    const text = (): string => {
+      const summary = `${namespace}: ${partitions} partitions; ${collectionsText(collections)}`
+      if (groups.length === 0)
+        return `${summary}\nNo group is registered: the first worker that runs one registers it.`
+      return [summary, groupsTable(output, groups), ...damages(output, groups)].join('\n')
+    }
+    return { json: { namespace, partitions, collections, groups: groups.map(statusJson) }, text }
   })
 }
 

@@ -1,9 +1,9 @@
 import { compareStamps, parsePosition, type FeedChange, type Log, type Position } from '@headwater/core'
+import { changeJson, changeText } from '../change-line.ts'
 import { CliError } from '../cli-error.ts'
 import type { Invocation } from '../invocation.ts'
 import { mergeByTime } from '../merge-by-time.ts'
 import { openLog } from '../open-log.ts'
-import { printable, type Output } from '../output.ts'
 
 export interface TailOptions {
   readonly partition?: readonly number[]
@@ -87,37 +87,4 @@ function startsAt(
     starts.set(partition, text as Position)
   }
   return starts
-}
-
-function changeJson(change: FeedChange): object {
-  const { position, partition, collection, key, kind, version, schemaVersion, time, value, metadata } = change
-  return {
-    position,
-    partition,
-    collection,
-    key,
-    kind,
-    version,
-    schemaVersion,
-    time: timeText(time),
-    value: value ?? null,
-    metadata,
-  }
-}
-
-/** On a terminal one line a change, cut at its edge; elsewhere whole. */
-function changeText(output: Output, change: FeedChange): string {
-  const { position, collection, key, kind, version, time, payload, metadata = {} } = change
-  const head = `${timeText(time)}  ${position}  `
-  const what = `${collection}/${printable(key)}  ${version}  `
-  const notes = Object.entries(metadata).map(([name, value]) => `${printable(name)}=${printable(value)}`)
-  const rest = [kind === 'delete' ? 'deleted' : printable(payload), ...notes].join('  ')
-  const room = (output.columns ?? Number.POSITIVE_INFINITY) - head.length - what.length
-  const cut = rest.length > room ? `${rest.slice(0, Math.max(0, room - 1))}…` : rest
-  return `${output.style('dim', head)}${what}${kind === 'delete' ? output.style('red', cut) : cut}`
-}
-
-/** A change that comes from the log has a time. */
-function timeText(time = 0): string {
-  return new Date(time).toISOString()
 }
