@@ -11,6 +11,7 @@ import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { eventually } from '../support/eventually.ts'
+import { FollowedFeed } from './followed-feed.ts'
 
 const products = defineCollection('products', {
   schema: z.object({ sku: z.string(), n: z.int() }),
@@ -127,6 +128,7 @@ describe('a log on a Cluster', { timeout: 120_000 }, () => {
   it('goes on while a slot moves to another master under load', async () => {
     const sink = memorySink({ collection: products })
     await using worker = await startWorker(log, { groups: { moved: sink }, leaseMs: 4_000 })
+    await using feed = new FollowedFeed(log, products)
     const appending = new Appending(log)
     await appending.progress(100)
     await moveSlotOf('headwater:{shop:0}:header')
@@ -134,12 +136,15 @@ describe('a log on a Cluster', { timeout: 120_000 }, () => {
     await appending.stop()
     expect(appending.refused).toEqual([])
     await expectNothingLost(log, 'moved', sink, appending)
+    await feed.expectWhole(log)
+    expect(feed.refetched).toBe(0)
     await worker.stop()
   })
 
   it('follows a failover without a restart, and loses nothing that its replicas had acknowledged', async () => {
     const sink = memorySink({ collection: products })
     await using worker = await startWorker(log, { groups: { failed: sink }, leaseMs: 4_000 })
+    await using feed = new FollowedFeed(log, products)
     const appending = new Appending(log)
     await appending.progress(100)
     const [master, replica] = [cluster.masters[1]!, cluster.replicas[1]!]
@@ -151,6 +156,7 @@ describe('a log on a Cluster', { timeout: 120_000 }, () => {
     await appending.stop()
     expect(await redis.cluster('INFO')).toContain('cluster_state:ok')
     await expectNothingLost(log, 'failed', sink, appending)
+    await feed.expectWhole(log)
     await worker.stop()
   })
 
@@ -188,6 +194,7 @@ describe('a log behind Sentinels', { timeout: 120_000 }, () => {
     })
     const sink = memorySink({ collection: products })
     await using worker = await startWorker(log, { groups: { cache: sink }, leaseMs: 4_000 })
+    await using feed = new FollowedFeed(log, products)
     const appending = new Appending(log)
     await appending.progress(100)
     // With its only replica promoted, nothing could be replicated: what was asked for is given up with the master.
@@ -203,6 +210,7 @@ describe('a log behind Sentinels', { timeout: 120_000 }, () => {
     expect(await log.whenApplied(after.position, { group: 'cache', timeoutMs: 30_000 })).toBe('applied')
     expect(before.length).toBeGreaterThan(100)
     await expectNothingLost(log, 'cache', sink, appending)
+    await feed.expectWhole(log)
     await worker.stop()
   })
 })
