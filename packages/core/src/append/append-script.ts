@@ -7,7 +7,9 @@ import { script, type Script, type ScriptInput } from '../redis/script.ts'
 import { source as appendLua } from './append.lua.ts'
 import type { PreparedRequest } from './prepared.ts'
 
-export const appendScript: Script = script('append', epochLua, publishLua, appendLua)
+/** The sources that make the append script, in their order. */
+export const appendParts: readonly string[] = [epochLua, publishLua, appendLua]
+export const appendScript: Script = script('append', ...appendParts)
 
 /** Slots are sent as one character each, from "!" to "~". */
 export const slotsMax = 90

@@ -6,12 +6,19 @@ import { replicasRequired, type Durability } from '../namespace/durability.ts'
 import { upcast } from '../collection/upcast.ts'
 import { backoffMs, type Backoff } from '../redis/backoff.ts'
 import { pause } from '../redis/persist.ts'
+import type { AppendOrigin } from '../origin/append-from-origin.ts'
 import type { AppendTelemetry } from '../telemetry/append-telemetry.ts'
 import type { StateRecord } from '../state/state-record.ts'
 import type { AppendResult } from './append-result.ts'
 import { parseStoredResult } from './append-script.ts'
 import { batchChangesMax, batchSizeMax, resultsOf } from './batcher.ts'
-import type { ChangeRequest, EventRequest, PatchRequest } from './change-request.ts'
+import type {
+  ChangeRequest,
+  DeleteRequest,
+  EventRequest,
+  PatchRequest,
+  PutRequest,
+} from './change-request.ts'
 import { encodeExpected, type Expected } from './expected.ts'
 import type { AppendTarget } from './lanes.ts'
 import {
@@ -102,6 +109,21 @@ export class Appender {
     } catch (error) {
       return Promise.reject(asError(error))
     }
+  }
+
+  /** Validated, encoded and routed, for `appendPrepared`. Never for patches, which are prepared on what they find. */
+  async prepare(request: PutRequest | DeleteRequest): Promise<RoutedChange> {
+    return await this.#prepare(request, 'any')
+  }
+
+  /** Appends what an origin brings. */
+  appendPrepared(
+    change: RoutedChange,
+    origin: AppendOrigin,
+    metadata: Readonly<Record<string, string>>,
+  ): Promise<AppendResult> {
+    const context = { ...this.#context({ metadata }), origin }
+    return this.#track(this.#store([change], context).then(first))
   }
 
   /** What is kept of these keys, deleted ones included. */
@@ -324,6 +346,7 @@ export class Appender {
             ? undefined
             : idempotencyField(collection, key, context.idempotencyKey),
         metadata: context.metadata,
+        ...(context.origin && { origin: context.origin }),
         size,
         deadline: context.deadline,
         resolve,
@@ -346,6 +369,7 @@ interface AppendContext {
   readonly metadata: string | undefined
   readonly replicas: number
   readonly deadline: number
+  readonly origin?: AppendOrigin
 }
 
 function isList(requests: ChangeRequest | readonly ChangeRequest[]): requests is readonly ChangeRequest[] {

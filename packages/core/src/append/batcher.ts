@@ -3,11 +3,12 @@ import { formatVersion } from '../change/version.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { missingHeader } from '../namespace/metadata.ts'
 import type { PartitionKeys } from '../namespace/keys.ts'
+import { appendFromOriginScript, originFenced, withOrigin } from '../origin/append-from-origin.ts'
 import { backoffMs, type Backoff } from '../redis/backoff.ts'
 import type { Connection, RedisClient } from '../redis/connection.ts'
 import { onNodeOfKey, socketOf } from '../redis/node-of-key.ts'
 import { pause } from '../redis/persist.ts'
-import type { ScriptInput } from '../redis/script.ts'
+import type { Script, ScriptInput } from '../redis/script.ts'
 import {
   appendScript,
   encodeAppend,
@@ -85,7 +86,9 @@ export class Batcher {
     let size = 0
     let count = 0
     const slots = new Set<string>()
+    const origin = this.#waiting[0]?.origin
     for (const request of this.#waiting) {
+      if (request.origin !== origin) break
       changes += request.changes.length
       size += request.size
       for (const { collection, bucket } of request.changes) slots.add(`${collection.name} ${bucket}`)
@@ -100,9 +103,12 @@ export class Batcher {
     const { keys, connection, attemptMs, resultsWindowMs, namespace, partition } = this.#options
     this.#options.onBatch?.(batch.requests.reduce((sum, { changes }) => sum + changes.length, 0))
     const deadline = batch.requests.reduce((latest, request) => Math.max(latest, request.deadline), 0)
+    const { origin } = batch.requests[0]!
+    const script = origin ? appendFromOriginScript : appendScript
     let input
     try {
       input = encodeAppend(keys, batch, resultsWindowMs)
+      if (origin) input = withOrigin(input, keys.origins, origin)
     } catch (error) {
       return rejectAll(batch, error as Error)
     }
@@ -115,10 +121,11 @@ export class Batcher {
           const reply = await connection.attempt(
             (client) => {
               trouble.sent()
-              return this.#send(client, input)
+              return this.#send(client, script, input)
             },
             Math.min(attemptMs, left),
           )
+          if (reply === 'fenced') return rejectAll(batch, originFenced(origin!.name))
           const verdicts = parseAppendReply(reply, batch.requests)
           if (verdicts === 'missing') return rejectAll(batch, missingHeader(namespace, partition))
           if (verdicts === 'superseded') {
@@ -171,12 +178,12 @@ export class Batcher {
    * Runs the script and, where the durability asks for it, waits for replicas. `WAIT` counts what its own connection has
    * written and nothing else, so both must go over the same one: where it was replaced in between, nothing is known.
    */
-  async #send(client: RedisClient, input: ScriptInput): Promise<unknown> {
+  async #send(client: RedisClient, script: Script, input: ScriptInput): Promise<unknown> {
     const { replicas, replicasTimeoutMs, partition, keys } = this.#options
-    if (replicas === 0) return await appendScript.run(client, input)
+    if (replicas === 0) return await script.run(client, input)
     const { reply, reached } = await onNodeOfKey(client, keys.log, async (node) => {
       const socket = socketOf(node)
-      const reply = await appendScript.run(node, input)
+      const reply = await script.run(node, input)
       const reached = Number(await node.call('WAIT', replicas, replicasTimeoutMs))
       if (socketOf(node) !== socket)
         throw new Error('the connection was replaced before the replicas were counted')

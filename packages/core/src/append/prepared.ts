@@ -1,5 +1,6 @@
 import type { AnyCollection } from '../collection/collection.ts'
 import type { AppendResult } from './append-result.ts'
+import type { AppendOrigin } from '../origin/append-from-origin.ts'
 import type { Expected } from './expected.ts'
 
 /** One letter: p put, d delete, e event. */
@@ -31,6 +32,8 @@ export interface PreparedRequest {
   readonly metadata: string | undefined
   /** Trace context of the append, as `formatTrace` writes it; undefined where nobody traces. */
   readonly trace?: string | undefined
+  /** Whose change it is, where another system's is brought into the log. */
+  readonly origin?: AppendOrigin | undefined
   /** Characters of keys, payloads and metadata. */
   readonly size: number
   /** `performance.now()` after which it is given up. */

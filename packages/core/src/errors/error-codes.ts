@@ -37,6 +37,7 @@ export type ErrorCode =
   | 'SINK_MISCONFIGURED'
   | 'SINK_CONTRACT'
   | 'CLOCK_DRIFT'
+  | 'ORIGIN_FENCED'
   | 'SOURCE_UNAVAILABLE'
   | 'SOURCE_REFUSED'
   | 'TARGET_REFUSED'
@@ -246,6 +247,11 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
     means: 'A value of another site carries a time too far ahead of our clock.',
     remedy: 'Set the clocks of both sites by NTP; then send it again.',
     retryable: true,
+  },
+  ORIGIN_FENCED: {
+    means: 'Another process has taken over what we brought into the log from outside.',
+    remedy: 'Let one of them do it, or give them names of their own.',
+    retryable: false,
   },
   SOURCE_UNAVAILABLE: {
     means: 'The server to capture from cannot be reached.',

@@ -7,6 +7,8 @@ export interface NamespaceKeys {
   readonly metadata: string
   /** Sorted set: the live workers of a group, by when their life sign expires. */
   readonly members: (group: string) => string
+  /** Hash: of each origin its token and progress; which of them feeds a collection. */
+  readonly origins: string
   readonly partitions: readonly PartitionKeys[]
 }
 
@@ -23,6 +25,8 @@ export interface PartitionKeys {
   readonly groups: string
   /** Hash: name → who else needs the changes behind which position, and for how long. */
   readonly holds: string
+  /** Hash: origin → the token and the position of what it brought here last. */
+  readonly origins: string
   /** Hash: entity key → its state record. */
   readonly state: (collection: string, bucket: number) => string
   /** String: two 64-bit lanes for each bucket. */
@@ -40,6 +44,7 @@ export function namespaceKeys(namespace: string, partitions: number): NamespaceK
   return {
     metadata: metadataKey(namespace),
     members: (group) => `${shared}:members:${group}`,
+    origins: `${shared}:origins`,
     partitions: Array.from({ length: partitions }, (_, partition) => partitionKeys(namespace, partition)),
   }
 }
@@ -57,6 +62,7 @@ function partitionKeys(namespace: string, partition: number): PartitionKeys {
     results: [`${prefix}:results:0`, `${prefix}:results:1`],
     groups: `${prefix}:groups`,
     holds: `${prefix}:holds`,
+    origins: `${prefix}:origins`,
     state: (collection, bucket) => `${prefix}:state:${collection}:${bucket}`,
     digest: (collection) => `${prefix}:digest:${collection}`,
     group: (group) => `${prefix}:group:${group}`,

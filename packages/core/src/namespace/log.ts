@@ -22,6 +22,7 @@ import { historyOf, valueAt, type Moment } from '../log/history.ts'
 import { pastOf } from '../log/look-back.ts'
 import { readRange, type RangeOptions } from '../log/range.ts'
 import { readPartition, type ReadOptions } from '../log/read.ts'
+import { Origin, type OriginOptions } from '../origin/origin.ts'
 import type { Connection } from '../redis/connection.ts'
 import { StateReader, type Entity } from '../state/state-reader.ts'
 import { AppendTelemetry } from '../telemetry/append-telemetry.ts'
@@ -263,6 +264,18 @@ export class Log implements AsyncDisposable {
   feedAll(options: FeedOptions = {}): Feed {
     if (this.#closed) throw this.#closedError('feedAll')
     return openFeed(this.#parts, this.#hub, undefined, options)
+  }
+
+  /**
+   * Takes an origin over: the right to bring another system's data into these collections. Whoever had it before can
+   * append nothing of it any more.
+   *
+   * @throws HeadwaterError OPTION_INVALID where another origin feeds one of the collections, STATE_REQUIRED
+   */
+  async origin(name: string, options: OriginOptions): Promise<Origin> {
+    if (this.#closed) throw this.#closedError('origin')
+    for (const collection of options.collections) this.#checkCollection(collection)
+    return await Origin.take(this.#parts, this.#router, this.#appender, name, options)
   }
 
   /** How far every registered group is, partition by partition. */
