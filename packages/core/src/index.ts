@@ -30,6 +30,7 @@ export type { Upcasters } from './collection/upcast.ts'
 export { errorCodes, type ErrorCode } from './errors/error-codes.ts'
 export { HeadwaterError, isHeadwaterError } from './errors/headwater-error.ts'
 export type { Feed, FeedOptions } from './feed/feed.ts'
+export type { FeedRetain } from './feed/feed-hold.ts'
 export type { FeedChange } from './feed/feed-change.ts'
 export type { FeedPosition } from './feed/feed-position.ts'
 export {

@@ -2,6 +2,7 @@ import type { CollectionOf } from '../collection/collection.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import type { LogParts } from '../namespace/log.ts'
 import type { FeedChange } from './feed-change.ts'
+import type { FeedRetain } from './feed-hold.ts'
 import type { FeedPosition } from './feed-position.ts'
 import type { LiveHub } from './live-hub.ts'
 import { Subscription, type FeedStart } from './subscription.ts'
@@ -18,6 +19,8 @@ export interface FeedOptions<T = unknown> {
   readonly signal?: AbortSignal
   /** How many changes may wait in memory for a slow reader before the rest is left in the log, 1 to 1,000,000. Default 1,000. */
   readonly buffer?: number
+  /** Has retention keep what this feed has not given yet, also for a while after it ended. Default: feeds hold nothing back. */
+  readonly retain?: FeedRetain
 }
 
 /** Changes of one collection as they are appended. Ends with the loop that reads it, or with `close`. */
@@ -38,7 +41,7 @@ export function openFeed<T>(
   parts: LogParts,
   hub: LiveHub,
   collection: CollectionOf<T> | undefined,
-  { from = 'now', where, signal, buffer = 1_000 }: FeedOptions<T>,
+  { from = 'now', where, signal, buffer = 1_000, retain }: FeedOptions<T>,
 ): Feed<T> {
   if (!Number.isInteger(buffer) || buffer < 1 || buffer > 1_000_000) {
     throw new HeadwaterError(
@@ -49,7 +52,7 @@ export function openFeed<T>(
   signal?.throwIfAborted()
   const fits = where as ((change: FeedChange) => boolean) | undefined
   return new SubscriptionFeed<T>(
-    new Subscription(parts, hub, { collection, from, where: fits, buffer }),
+    new Subscription(parts, hub, { collection, from, where: fits, buffer, retain }),
     signal,
   )
 }

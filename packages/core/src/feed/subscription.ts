@@ -8,6 +8,7 @@ import type { LogParts } from '../namespace/log.ts'
 import { Signal } from '../worker/signal.ts'
 import { ChangeBuffer } from './change-buffer.ts'
 import type { FeedChange } from './feed-change.ts'
+import { FeedHold, type FeedRetain } from './feed-hold.ts'
 import { formatFeedPosition, historyOf, parseFeedPosition, type FeedPosition } from './feed-position.ts'
 import type { LiveHub } from './live-hub.ts'
 import { PartitionMerge } from './merge.ts'
@@ -26,6 +27,8 @@ export interface SubscriptionOptions {
   readonly where: ((change: FeedChange) => boolean) | undefined
   /** How many changes may wait here before the rest is left in the log. */
   readonly buffer: number
+  /** Undefined where retention need not wait for it. */
+  readonly retain: FeedRetain | undefined
 }
 
 /** Partitions that a subscriber who is behind reads at once. */
@@ -46,6 +49,7 @@ export class Subscription implements TailListener {
   readonly #tails: readonly PartitionTail[]
   readonly #ranges: readonly OwnHeaderOptions[]
   readonly #buffer: ChangeBuffer
+  readonly #hold: FeedHold | undefined
   readonly #something = new Signal()
   readonly #abort = new AbortController()
   #followers: readonly PartitionFollower[] | undefined
@@ -57,7 +61,7 @@ export class Subscription implements TailListener {
 
   /** @throws HeadwaterError POSITION_INVALID, STATE_REQUIRED, CLOSED */
   constructor(parts: LogParts, hub: LiveHub, options: SubscriptionOptions) {
-    const { collection, from, buffer } = options
+    const { collection, from, buffer, retain } = options
     const { namespace, metadata, keys, hasher, collections } = parts
     this.#parts = parts
     this.#hub = hub
@@ -73,6 +77,7 @@ export class Subscription implements TailListener {
     const named = from === 'now' || from === 'snapshot' || from === 'beginning'
     const position = named ? undefined : parseFeedPosition(from, metadata.partitions)
     this.#buffer = new ChangeBuffer(position?.stamps ?? keys.partitions.map(() => stampZero), buffer)
+    this.#hold = retain && new FeedHold(parts, retain)
     const { tails, connection } = hub.join(this)
     this.#tails = tails
     this.#ranges = keys.partitions.map((of, partition) => ({
@@ -141,6 +146,7 @@ export class Subscription implements TailListener {
   close(reason: unknown = new HeadwaterError('CLOSED', 'The feed was closed.')): void {
     if (this.#closed) return
     this.#closed = true
+    this.#hold?.close()
     this.#hub.leave(this)
     this.#abort.abort(reason)
     this.#something.notify()
@@ -171,6 +177,8 @@ export class Subscription implements TailListener {
 
   async #start(history: string | undefined): Promise<void> {
     const { from, collection } = this.#options
+    // Before the headers are read: what they say is kept then.
+    await this.#hold?.take(this.#buffer.given.map((stamp) => holdAfter(from, stamp)))
     const headers = await Promise.all(this.#ranges.map((range) => readOwnHeader(range)))
     const { given } = this.#buffer
     if (history !== undefined && history !== this.#historyOf(headers, given)) throw otherHistory()
@@ -190,6 +198,7 @@ export class Subscription implements TailListener {
           accept: (_, changes, end) => this.#accept(partition, changes, end),
         }),
     )
+    if (!this.#closed) this.#hold?.follow(() => this.#buffer.given)
     if (from === 'snapshot' && collection) this.#rows = this.#snapshot(collection, merges)
     else for (const follower of this.#followers) follower.join()
   }
@@ -246,6 +255,11 @@ function startOf(from: FeedStart, header: Header, given: Stamp): Stamp | 'beginn
   if (from === 'now' || from === 'snapshot') return { epoch: header.epoch, sequence: header.sequence }
   // A feed that had begun at the beginning, and had come to nothing here.
   return given.epoch === 0 ? 'beginning' : given
+}
+
+function holdAfter(from: FeedStart, given: Stamp): Stamp | 'end' | 'earliest' {
+  if (from === 'beginning') return 'earliest'
+  return from === 'now' || from === 'snapshot' ? 'end' : given
 }
 
 function otherHistory(): HeadwaterError {
