@@ -1,6 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import { notes } from '@headwater/conformance'
-import { connect, memorySink, startWorker, verify } from '@headwater/core'
+import {
+  connect,
+  memorySink,
+  retention,
+  retireGroup,
+  setRetention,
+  startWorker,
+  trim,
+  verify,
+} from '@headwater/core'
 import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { Redis, type RedisOptions } from 'ioredis'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -69,4 +78,18 @@ it('what a worker needs besides, a program does not have', async () => {
   const running = await startWorker(log, { groups: { other: memorySink({ collection: notes }) }, drainMs: 0 })
   await expect.poll(refusals).not.toEqual([])
   await running.stop()
+})
+
+it('who looks after a log trims it and retires groups with the permissions that docs/keys.md lists', async () => {
+  await admin.call('ACL', 'LOG', 'RESET')
+  const options = { namespace: 'shop', collections: [notes, counters], partitions: 2 }
+  const rules = ['application', 'upkeep'].flatMap(rulesOf)
+  await using log = await connect(await userWith(rules), options)
+  await log.append(notes.put({ id: 'a', content: 1 }))
+  await setRetention(log, { retentionMs: 0 })
+  await trim(log)
+  expect((await retention(log)).partitions).toHaveLength(2)
+  const groups = new Set((await log.groups()).map(({ group }) => group))
+  for (const group of groups) await retireGroup(log, group)
+  expect(await refusals()).toEqual([])
 })

@@ -42,7 +42,7 @@ function historyOf(sizes: readonly (readonly Draft[])[], epochs: ReadonlySet<num
     const id = `${epoch}-${sequence}`
     batches.push({ partition: 0, id, epoch, first, last: sequence, time: 0, size: 0, changes })
   }
-  return { batches, header: { epoch, sequence, epochs: inherited } }
+  return { batches, header: { epoch, sequence, trimmed: 0, epochs: inherited } }
 }
 
 const sequencesOf = (changes: readonly { readonly stamp: Stamp }[]): number[] =>
@@ -173,6 +173,7 @@ describe('the merge of snapshot, log and pub/sub', () => {
     const header: Header = {
       epoch: 2,
       sequence: 3,
+      trimmed: 0,
       epochs: new Map([
         [1, { inherited: 0, branch: 'a' }],
         [2, { inherited: 1, branch: 'b' }],

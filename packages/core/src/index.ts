@@ -54,7 +54,16 @@ export type { Log } from './namespace/log.ts'
 export type { StoredCollection } from './namespace/metadata.ts'
 export type { Origin, OriginOptions, OriginOutcome } from './origin/origin.ts'
 export type { ClusterTarget, RedisTarget } from './redis/target.ts'
+export { retireGroup, type RetireOptions } from './group/retire-group.ts'
 export type { HoldKind } from './retention/holds.ts'
+export {
+  retention,
+  type Holder,
+  type PartitionRetention,
+  type RetentionReport,
+} from './retention/retention.ts'
+export { setRetention, type RetentionSettings } from './retention/settings.ts'
+export { trim, type PartitionTrim, type TrimOptions, type TrimProgress } from './retention/trim.ts'
 export type { Entity } from './state/state-reader.ts'
 export { applied, reject, retry, stale, type Outcome } from './sink/outcome.ts'
 export type {

@@ -30,6 +30,7 @@ export type ErrorCode =
   | 'CLOSED'
   | 'WAIT_TIMEOUT'
   | 'GROUP_UNKNOWN'
+  | 'GROUP_ALIVE'
   | 'HOLD_TAKEN'
   | 'SINK_UNAVAILABLE'
   | 'SINK_REJECTED'
@@ -104,8 +105,9 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
     retryable: false,
   },
   HISTORY_TRIMMED: {
-    means: 'What a key was at that moment lies before the beginning of the log: retention removed it.',
-    remedy: 'Ask for a later moment, or keep the log longer.',
+    means: 'What was asked for lies before the beginning of the log: retention removed it.',
+    remedy:
+      'Ask for a later moment or position, keep the log longer, or give connect() the archive that has it.',
     retryable: false,
   },
   EXPECTED_INVALID: {
@@ -211,6 +213,12 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
     means: 'No group of this name is registered at the log.',
     remedy: 'Start a worker with this group first, or correct the name.',
     retryable: false,
+  },
+  GROUP_ALIVE: {
+    means: 'The group has live workers, so its progress is not thrown away.',
+    remedy:
+      'Stop its workers; one that died is gone as soon as its lease has expired. `--force` retires the group anyway.',
+    retryable: true,
   },
   HOLD_TAKEN: {
     means: 'What was to be kept from trimming under this name is kept under it for somebody else.',

@@ -9,6 +9,8 @@ export interface Header {
   readonly epoch: number
   /** Of the newest change; 0 before the first. */
   readonly sequence: number
+  /** Up to which sequence retention has removed the changes; 0 for none. */
+  readonly trimmed: number
   /** By epoch: up to which sequence it inherited the epochs before it, and its branch. */
   readonly epochs: ReadonlyMap<number, { readonly inherited: number; readonly branch: Branch }>
 }
@@ -41,7 +43,12 @@ export function parseHeader(fields: Readonly<Record<string, string>>): Header | 
     const branch = server && `${server}${Number(inherited).toString(16)}`
     epochs.set(Number(field.slice('epoch:'.length)), { inherited: Number(inherited), branch })
   }
-  const header = { epoch: Number(fields['epoch']), sequence: Number(fields['sequence']), epochs }
+  const header = {
+    epoch: Number(fields['epoch']),
+    sequence: Number(fields['sequence']),
+    trimmed: Number(fields['trimmed'] ?? 0),
+    epochs,
+  }
   if (Number.isSafeInteger(header.epoch) && Number.isSafeInteger(header.sequence) && header.epoch >= 1)
     return header
   throw new HeadwaterError(

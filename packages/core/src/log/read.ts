@@ -3,7 +3,7 @@ import { formatPosition, parsePosition, type Position } from '../change/position
 import { stampZero, type Stamp } from '../change/stamp.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { missingHeader } from '../namespace/metadata.ts'
-import { readHeader, survivedUpTo } from './header.ts'
+import { readHeader, survivedUpTo, type Header } from './header.ts'
 import { readRange, type RangeOptions } from './range.ts'
 
 export interface ReadOptions {
@@ -18,7 +18,8 @@ const batchesAtOnce = 64
  * The changes of a partition in order, up to the end that the log has when it is reached.
  *
  * @param from `beginning`, or the position after which to go on
- * @throws HeadwaterError LOG_DAMAGED where changes are missing, or the position is of history that was lost
+ * @throws HeadwaterError HISTORY_TRIMMED where retention has removed what comes next; LOG_DAMAGED where changes are missing
+ * otherwise, or the position is of history that was lost
  */
 export async function* readPartition(
   options: RangeOptions,
@@ -27,6 +28,15 @@ export async function* readPartition(
   { limit = Number.POSITIVE_INFINITY, signal }: ReadOptions = {},
 ): AsyncGenerator<Change> {
   const { partition, connection, keys, deadlineMs } = options
+  const headerNow = async (): Promise<Header> => {
+    const header = await readHeader(connection, keys, deadlineMs)
+    if (!header) throw missingHeader(namespace, partition)
+    return header
+  }
+  const checkKept = async ({ sequence }: Stamp): Promise<void> => {
+    const { trimmed } = await headerNow()
+    if (trimmed > sequence) throw trimmedAway(partition, sequence, trimmed)
+  }
   let last: Stamp = stampZero
   if (from !== 'beginning') {
     const position = parsePosition(from)
@@ -36,8 +46,7 @@ export async function* readPartition(
         `Position ${from} is of partition ${position.partition}, not ${partition}.`,
       )
     }
-    const header = await readHeader(connection, keys, deadlineMs)
-    if (!header) throw missingHeader(namespace, partition)
+    const header = await headerNow()
     const survived = survivedUpTo(header, position)
     if (position.sequence > survived) {
       throw new HeadwaterError(
@@ -56,10 +65,14 @@ export async function* readPartition(
       { epoch: last.epoch, sequence: last.sequence + 1 },
       batchesAtOnce,
     )
-    if (batches.length === 0) return
+    if (batches.length === 0) {
+      if (!anywhere) await checkKept(last)
+      return
+    }
     for (const batch of batches) {
       if (batch.last <= last.sequence) continue
       if (!anywhere && batch.first > last.sequence + 1) {
+        await checkKept(last)
         throw new HeadwaterError(
           'LOG_DAMAGED',
           `Partition ${partition} lacks sequences ${last.sequence + 1} to ${batch.first - 1}: they were trimmed or deleted.`,
@@ -71,4 +84,11 @@ export async function* readPartition(
       last = { epoch: batch.epoch, sequence: batch.last }
     }
   }
+}
+
+function trimmedAway(partition: number, after: number, trimmed: number): HeadwaterError {
+  return new HeadwaterError(
+    'HISTORY_TRIMMED',
+    `Partition ${partition} cannot be read after sequence ${after}: retention removed what comes up to sequence ${trimmed}.`,
+  )
 }

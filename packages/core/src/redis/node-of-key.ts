@@ -32,6 +32,6 @@ async function masterOf(cluster: Cluster, key: string): Promise<Redis> {
   throw new Error(`Stream isn't writeable: no master is known for slot ${slot}`)
 }
 
-function isCluster(client: RedisClient): client is Cluster {
+export function isCluster(client: RedisClient): client is Cluster {
   return 'slots' in client
 }

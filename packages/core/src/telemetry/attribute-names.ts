@@ -36,3 +36,10 @@ export const lagTime = 'headwater.lag.time'
 /** Changes in the log behind the checkpoint, for each partition that this worker holds. */
 export const lagChanges = 'headwater.lag.changes'
 export const rebalances = 'headwater.rebalances'
+/** Memory of a partition's stream. */
+export const logBytes = 'headwater.log.bytes'
+/** Memory of what one holder needs of a partition's stream. */
+export const heldBytes = 'headwater.log.held.bytes'
+/** Who needs it: the name of a group or hold, and `group` or what the hold is for. */
+export const holder = 'headwater.holder'
+export const holderKind = 'headwater.holder.kind'
