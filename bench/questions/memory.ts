@@ -35,7 +35,7 @@ export const memory: Question = {
       ],
       contenders: [
         'log: all streams, by `MEMORY USAGE`, after append() change by change with 1,000 in flight, against JSON of 100 bytes; measured once',
-        'state of a key: version, stamp and hash without value, by `MEMORY USAGE` of all state hashes without the 8 bytes of the key itself; measured once',
+        'state of a key: version, stamp and hash without value, by `MEMORY USAGE` of all hashes of heads without the 8 bytes of the key itself; measured once',
         'worker: the most that the process had resident while it worked off 10 million changes that were there, into a second Redis; measured once',
       ],
       versions: servers.versions,
@@ -65,9 +65,9 @@ async function stateBytesPerKey(redis: RedisAddress, keys: number): Promise<numb
   const { metadata, keys: names } = logParts(written.log)
   const client = new Redis({ ...redis })
   let used = 0
-  for (const { state } of names.partitions) {
+  for (const { heads } of names.partitions) {
     for (let bucket = 0; bucket < metadata.buckets; bucket++)
-      used += await memoryUsage(client, state(productVersions.name, bucket))
+      used += await memoryUsage(client, heads(productVersions.name, bucket))
   }
   client.disconnect()
   return used / keys - Buffer.byteLength(makeProduct(0, bytes).id)

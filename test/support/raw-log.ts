@@ -62,13 +62,18 @@ export async function rawState(
 ): Promise<Map<string, RawRecord>[]> {
   return await Promise.all(
     Array.from({ length: 16 }, async (_, bucket) => {
-      const hash = `${prefixOf(namespace, partition)}:state:${collection}:${bucket}`
-      const flat = (await client.callBuffer('HGETALL', hash)) as Buffer[]
+      const [heads, values] = await Promise.all(
+        ['heads', 'values'].map((name) =>
+          fieldsOf(client, `${prefixOf(namespace, partition)}:${name}:${collection}:${bucket}`),
+        ),
+      )
       const records = new Map<string, RawRecord>()
-      for (let at = 0; at < flat.length; at += 2) {
-        const field = flat[at]!.toString()
-        if (field !== '') records.set(unescaped(field), recordOf(flat[at + 1]!))
+      for (const [field, head] of heads!) {
+        if (field !== '') records.set(unescaped(field), recordOf(head, values!.get(field)))
+        values!.delete(field)
       }
+      if (values!.size > 0)
+        throw new Error(`There are values without heads: ${[...values!.keys()].join(', ')}.`)
       return records
     }),
   )
@@ -124,15 +129,27 @@ function indexOf(list: string | undefined, at: number): number {
   return list === undefined ? 0 : Number(list.split(' ')[at])
 }
 
-function recordOf(bytes: Buffer): RawRecord {
+/** Flat, because an object cannot have every field. */
+async function fieldsOf(client: Redis, hash: string): Promise<Map<string, Buffer>> {
+  const flat = (await client.callBuffer('HGETALL', hash)) as Buffer[]
+  const fields = new Map<string, Buffer>()
+  for (let at = 0; at < flat.length; at += 2) fields.set(flat[at]!.toString(), flat[at + 1]!)
+  return fields
+}
+
+function recordOf(head: Buffer, value: Buffer | undefined): RawRecord {
+  const seven = (from: number, to: number): number =>
+    head.subarray(from, to).reduce((number, byte) => number * 128 + byte, 0)
+  const deleted = head.toString('latin1', 21, 22) === 'd'
+  if (deleted && value) throw new Error(`A deleted key has the value ${value.toString()}.`)
   return {
-    epoch: bytes.readUIntBE(0, 4),
-    sequence: bytes.readUIntBE(4, 6),
-    version: bytes.readUIntBE(10, 6),
-    hashHigh: bytes.readUIntBE(16, 4),
-    hashLow: bytes.readUIntBE(20, 5),
-    deleted: bytes.readUInt8(25) === 2,
-    payload: bytes.subarray(28).toString(),
+    epoch: head.readUIntBE(0, 4),
+    sequence: head.readUIntBE(4, 6) + seven(10, 12),
+    version: Number(head.toString('latin1', 25)),
+    hashHigh: seven(12, 16),
+    hashLow: seven(16, 21),
+    deleted,
+    payload: value?.toString() ?? '',
   }
 }
 

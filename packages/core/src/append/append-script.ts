@@ -1,5 +1,6 @@
 import { HeadwaterError } from '../errors/headwater-error.ts'
-import type { StateKept } from '../collection/collection.ts'
+import { packLanes } from '../change/content-hash.ts'
+import type { AnyCollection, StateKept } from '../collection/collection.ts'
 import { source as publishLua } from '../feed/publish.lua.ts'
 import { source as epochLua } from '../namespace/epoch.lua.ts'
 import type { PartitionKeys } from '../namespace/keys.ts'
@@ -15,9 +16,10 @@ export const appendScript: Script = script('append', ...appendParts)
 export const slotsMax = 90
 const slotCharacter = (index: number): string => String.fromCharCode(33 + index)
 const keptCharacters: Readonly<Record<StateKept, string>> = { values: 'v', versions: 'n', none: '-' }
-/** Three characters of seven bits each. */
-const packVersion = (version: number): string =>
-  String.fromCharCode(version >>> 14, (version >>> 7) & 127, version & 127)
+/** Numbers in characters of seven bits each, which UTF-8 leaves at a byte. */
+const pack14 = (number: number): string => String.fromCharCode(number >>> 7, number & 127)
+const pack21 = (number: number): string =>
+  String.fromCharCode(number >>> 14, (number >>> 7) & 127, number & 127)
 
 export interface AppendBatch {
   readonly producer: string
@@ -25,12 +27,28 @@ export interface AppendBatch {
   readonly requests: readonly PreparedRequest[]
 }
 
+/** The changes of a batch whose heads are in one hash. */
+interface Slot {
+  readonly heads: string
+  readonly values: string
+  /** Digest, bucket, and what is kept. */
+  readonly description: string
+  /** The empty field, then a key for each change. */
+  readonly keys: string[]
+  pieces: string
+  high: number
+  low: number
+  /** By key, its last change so far: its place among the changes of the slot. */
+  readonly places: Map<string, number>
+  /** Places of changes whose key came before, and the place where it did. */
+  readonly repeats: number[]
+}
+
 /** Lays a batch out as the script reads it; append.lua says what is where. */
 export function encodeAppend(keys: PartitionKeys, batch: AppendBatch, resultsWindowMs: number): ScriptInput {
   const types = new Map<string, number>()
   const digests = new Map<string, number>()
-  const slots = new Map<string, number>()
-  const slotKeys: string[] = []
+  const slots = new Map<string, Slot>()
   const metadata = new Map<string, number>()
   const typeOf: number[] = []
   const metadataOf: number[] = []
@@ -43,9 +61,6 @@ export function encodeAppend(keys: PartitionKeys, batch: AppendBatch, resultsWin
   const pairs: (string | number)[] = []
   let sizes = ''
   let operations = ''
-  let slotOf = ''
-  let slotTable = ''
-  let hashes = ''
   let expectations = ''
   let valuesKept = false
   let single = true
@@ -61,22 +76,19 @@ export function encodeAppend(keys: PartitionKeys, batch: AppendBatch, resultsWin
       typeOf.push(indexIn(types, `${collection.name}@${collection.schemaVersion}`))
       metadataOf.push(metadataIndex)
       tracesOf.push(traceIndex)
-      const slotName = keys.state(collection.name, bucket)
-      let slot = slots.get(slotName)
-      if (slot === undefined) {
-        slot = slots.size
-        slots.set(slotName, slot)
-        const kept = keptCharacters[collection.state]
-        // Where nothing is kept there is no such key: one that is there stands in its place.
-        slotKeys.push(kept === '-' ? keys.header : slotName)
-        const digest = kept === '-' ? 0 : indexIn(digests, keys.digest(collection.name))
-        slotTable +=
-          slotCharacter(digest) + slotCharacter(bucket) + kept + packVersion(collection.schemaVersion)
-      }
+      const heads = keys.heads(collection.name, bucket)
+      let slot = slots.get(heads)
+      if (slot === undefined) slots.set(heads, (slot = openSlot(keys, collection, bucket, digests)))
+      const place = slot.keys.push(escapedKey) - 1
+      const before = slot.places.get(escapedKey)
+      if (before !== undefined) slot.repeats.push(place, before)
+      slot.places.set(escapedKey, place)
+      slot.pieces +=
+        pack14(entityKeys.length) + packLanes(hash) + operation + pack21(collection.schemaVersion)
+      slot.high += hash.high
+      slot.low += hash.low
       if (collection.state === 'values') valuesKept = true
-      slotOf += slotCharacter(slot)
       operations += operation
-      hashes += hash
       entityKeys.push(escapedKey)
       payloads.push(payload)
       if (change.folded !== undefined) {
@@ -87,8 +99,35 @@ export function encodeAppend(keys: PartitionKeys, batch: AppendBatch, resultsWin
     }
   }
 
+  const headsKeys: string[] = []
+  const valuesKeys: string[] = []
+  const slotFields: string[] = []
+  let slotTable = ''
+  let pieces = ''
+  let sums = ''
+  let repeats = ''
+  for (const slot of slots.values()) {
+    const first = slotFields.length - headsKeys.length
+    for (let at = 0; at < slot.repeats.length; at += 2)
+      repeats += `${first + slot.repeats[at]!} ${first + slot.repeats[at + 1]!} `
+    headsKeys.push(slot.heads)
+    valuesKeys.push(slot.values)
+    slotTable += slot.description + pack14(slot.keys.length - 1)
+    pieces += slot.pieces
+    sums += `${slot.high} ${slot.low} `
+    for (const field of slot.keys) slotFields.push(field)
+  }
+
   return {
-    keys: [keys.header, keys.log, keys.producers, ...keys.results, ...digests.keys(), ...slotKeys],
+    keys: [
+      keys.header,
+      keys.log,
+      keys.producers,
+      ...keys.results,
+      ...digests.keys(),
+      ...headsKeys,
+      ...valuesKeys,
+    ],
     args: [
       batch.producer,
       batch.number,
@@ -97,9 +136,11 @@ export function encodeAppend(keys: PartitionKeys, batch: AppendBatch, resultsWin
       [...types.keys()].join('\n'),
       types.size > 1 ? typeOf.join(' ') : '',
       operations,
-      slotOf,
+      entityKeys.join('\n'),
       slotTable,
-      hashes,
+      pieces,
+      sums,
+      repeats,
       expectations,
       [...metadata.keys()].join('\n'),
       metadata.size > 0 ? metadataOf.join(' ') : '',
@@ -108,11 +149,33 @@ export function encodeAppend(keys: PartitionKeys, batch: AppendBatch, resultsWin
       [...traces.keys()].join('\n'),
       traces.size > 0 ? tracesOf.join(' ') : '',
       foldedAt,
-      ...entityKeys,
+      ...slotFields,
       ...(valuesKept ? payloads : [payloads.join('\n')]),
       ...folded,
       ...pairs,
     ],
+  }
+}
+
+function openSlot(
+  keys: PartitionKeys,
+  { name, state }: AnyCollection,
+  bucket: number,
+  digests: Map<string, number>,
+): Slot {
+  // Where nothing is kept there are no such keys: ones that are there stand in their places.
+  const heads = state === 'none' ? keys.header : keys.heads(name, bucket)
+  const digest = state === 'none' ? 0 : indexIn(digests, keys.digest(name))
+  return {
+    heads,
+    values: state === 'values' ? keys.values(name, bucket) : heads,
+    description: slotCharacter(digest) + slotCharacter(bucket) + keptCharacters[state],
+    keys: [''],
+    pieces: '',
+    high: 0,
+    low: 0,
+    places: new Map(),
+    repeats: [],
   }
 }
 

@@ -3,31 +3,39 @@ export const source: string = `-- Appends one batch of requests to a partition. 
 -- Runs behind epoch.lua and publish.lua. Everything is validated before the first write, because Redis does not roll
 -- scripts back; the first write is one that a full Redis refuses, because the later ones are then no longer refused.
 --
+-- The client brings what costs Lua most: keys sorted by the hash they are in ("slot"), so that a hash is asked by a
+-- stretch of ARGV; heads packed but for stamp and version; the sums of their hashes; and which key comes twice.
+--
 --   KEYS[1] header  KEYS[2] log  KEYS[3] producers  KEYS[4], KEYS[5] results
---   KEYS[6…]        digests, then state buckets ("slots")
+--   KEYS[6…]        digests, then the heads of each slot, then the values of each slot
 --   ARGV[1] producer         ARGV[2] its batch number, rising
 --   ARGV[3] changes          ARGV[4] changes of each request, '' when it is one everywhere
 --   ARGV[5] types, a line each ("products@1")   ARGV[6] type of each change from 0, '' when there is one
 --   ARGV[7] operations, a letter a change: p put, d delete, e event
---   ARGV[8] slot of each change, a character from '!' on
---   ARGV[9] slots, six characters each: digest from '!' on, bucket from '!' on, what the state keeps (v values,
---           n versions, - nothing: then the slot's key is not looked at), schema version in three of 7 bits each
---   ARGV[10] content hashes, nine characters of 7 bits each
---   ARGV[11] expectations "change word[ number epoch];…", words: absent, exists, version
---   ARGV[12] metadata, a line each   ARGV[13] metadata of each change from 1 (0 none), '' when there is none
---   ARGV[14] how long results are kept, ms
---   ARGV[15] payloads: 'each' one argument a change, 'joined' all in one argument, a line each
---   ARGV[16] trace contexts, a line each   ARGV[17] trace context of each change, as for metadata
---   ARGV[18] events that bring the folded state of their key, by number, in order
---   ARGV[19…] keys, payloads, folded states, then pairs of request and idempotency field
+--   ARGV[8] keys, a line each
+--   ARGV[9] slots, five characters each: digest from '!' on, bucket from '!' on, what the state keeps (v values,
+--           n versions, - nothing: then the slot's keys are not looked at), number of changes in two of 7 bits
+--   ARGV[10] pieces of heads in the order of slots, 15 characters each: number of the change from 0 in two of 7 bits,
+--           content hash in nine, operation, schema version in three
+--   ARGV[11] sums of the hashes of each slot: "high low " in turn
+--   ARGV[12] keys that come again: "change earlier " in turn, both as numbers in the order of slots
+--   ARGV[13] expectations "change word[ number epoch];…", words: absent, exists, version
+--   ARGV[14] metadata, a line each   ARGV[15] metadata of each change from 1 (0 none), '' when there is none
+--   ARGV[16] how long results are kept, ms
+--   ARGV[17] payloads: 'each' one argument a change, 'joined' all in one argument, a line each
+--   ARGV[18] trace contexts, a line each   ARGV[19] trace context of each change, as for metadata
+--   ARGV[20] events that bring the folded state of their key, by number, in order
+--   ARGV[21…] '' and its keys for each slot, payloads, folded states, then pairs of request and idempotency field
+--
+-- A head is epoch (4 bytes) and sequence of the batch's first change (6), the piece of 15, and the version as decimal
+-- text: all but the version is copied, never computed.
 --
 -- Returns the result, as text that is also kept for a repeated batch: "epoch first time|versions|exceptions", where
 -- exceptions are "request conflict change number epoch live;" or "request duplicate epoch first versions;".
 -- Or the words 'superseded' (a later batch of this producer was stored: this is an echo) and 'missing' (what must
 -- exist does not).
 
-local call, byte, sub, concat, format = redis.call, string.byte, string.sub, table.concat, string.format
-local pack, unpack_record = struct.pack, struct.unpack
+local call, byte, char, sub, concat, format = redis.call, string.byte, string.char, string.sub, table.concat, string.format
 local producer, number = ARGV[1], tonumber(ARGV[2])
 
 local last = call('HGET', KEYS[3], producer)
@@ -48,45 +56,50 @@ local epoch, sequence, opens = read_header(KEYS[1], server_id)
 if not epoch then return 'missing' end
 
 local changes = tonumber(ARGV[3])
-local operations, slot_of, slots, hashes = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-local slot_count = #slots / 6
-local first_slot = #KEYS - slot_count
-local first_key, first_payload = 18, 18 + changes
-local each = ARGV[15] == 'each'
+local slots, pieces = ARGV[9], ARGV[10]
+local slot_count = #slots / 5
+local first_heads = #KEYS - 2 * slot_count
+local first_key, first_payload = 20, 20 + changes + slot_count
+local each = ARGV[17] == 'each'
 local first_pair = first_payload + (each and changes or 1)
-local folded = {}
-for change in string.gmatch(ARGV[18], '%d+') do
+local folded
+for change in string.gmatch(ARGV[20], '%d+') do
+  folded = folded or {}
   first_pair = first_pair + 1
   folded[tonumber(change)] = ARGV[first_pair]
 end
-
--- What the state holds of every key: one HMGET a slot. The empty field proves that the bucket itself is there.
-local held, fields, filled = {}, {}, {}
-for slot = 1, slot_count do fields[slot], filled[slot] = { '' }, 1 end
-for change = 1, changes do
-  local slot = byte(slot_of, change) - 32
-  local at = filled[slot] + 1
-  filled[slot] = at
-  fields[slot][at] = ARGV[first_key + change]
+local earlier
+for at, before in string.gmatch(ARGV[12], '(%d+) (%d+) ') do
+  earlier = earlier or {}
+  earlier[tonumber(at)] = tonumber(before)
 end
-local kept = {}
+
+-- What the state holds of every key: one HMGET a slot. The empty field proves that the hash itself is there.
+local kept, size_of, held, values_keys = {}, {}, {}, {}
+local from = first_key + 1
 for slot = 1, slot_count do
-  kept[slot] = byte(slots, slot * 6 - 3)
-  if kept[slot] == 45 then
+  local _, _, keeps, high, low = byte(slots, slot * 5 - 4, slot * 5)
+  local size = high * 128 + low
+  kept[slot], size_of[slot] = keeps, size
+  if keeps == 45 then
     held[slot] = {}
   else
-    held[slot] = call('HMGET', KEYS[first_slot + slot], unpack(fields[slot]))
-    if held[slot][1] ~= '' then return 'missing' end
+    local heads = call('HMGET', KEYS[first_heads + slot], unpack(ARGV, from, from + size))
+    if heads[1] ~= '' then return 'missing' end
+    held[slot] = heads
+    if keeps == 118 then values_keys[#values_keys + 1] = KEYS[first_heads + slot_count + slot] end
   end
+  from = from + size + 1
 end
+if #values_keys > 0 and call('EXISTS', unpack(values_keys)) < #values_keys then return 'missing' end
 
 -- Verdicts. Without expectations and idempotency keys there is nothing to refuse, and this costs nothing.
 local refused, exceptions, refusals = nil, {}, 0
 local remember, remember_count = {}, 0
-if ARGV[11] ~= '' or #ARGV > first_pair then
+if ARGV[13] ~= '' or #ARGV > first_pair then
   refused = {}
   local expected = {}
-  for change, word, rest in string.gmatch(ARGV[11], '(%d+) (%a+)([^;]*);') do
+  for change, word, rest in string.gmatch(ARGV[13], '(%d+) (%a+)([^;]*);') do
     expected[tonumber(change)] = { word, string.match(rest, '(%d+) (%d+)') }
   end
 
@@ -97,14 +110,20 @@ if ARGV[11] ~= '' or #ARGV > first_pair then
     stored[field] = call('HGET', KEYS[4], field) or call('HGET', KEYS[5], field) or nil
   end
 
-  local at_of, seen = {}, {}
-  for slot = 1, slot_count do filled[slot], seen[slot] = 1, {} end
-  for change = 1, changes do
-    local slot = byte(slot_of, change) - 32
-    filled[slot] = filled[slot] + 1
-    at_of[change] = filled[slot]
+  -- Of each change: its key, as the number of the first change of that key, and what the state holds of it.
+  local key_of, head_of, key_at = {}, {}, {}
+  local at = 0
+  for slot = 1, slot_count do
+    for place = 2, size_of[slot] + 1 do
+      at = at + 1
+      local high, low = byte(pieces, at * 15 - 14, at * 15 - 13)
+      local change = high * 128 + low + 1
+      key_at[at] = earlier and earlier[at] and key_at[earlier[at]] or at
+      key_of[change], head_of[change] = key_at[at], held[slot][place]
+    end
   end
 
+  local seen = {}
   local verdict = function(request, from, to)
     local field = field_of[request]
     if field and stored[field] then
@@ -113,17 +132,12 @@ if ARGV[11] ~= '' or #ARGV > first_pair then
     end
     local written = {}
     for change = from, to do
-      local slot, key = byte(slot_of, change) - 32, ARGV[first_key + change]
-      local mark = slot .. ' ' .. key
-      local at = written[mark] or seen[slot][key]
+      local key = key_of[change]
+      local at = written[key] or seen[key]
       if not at then
-        local record = held[slot][at_of[change]]
-        if record then
-          local record_epoch, _, record_version = unpack_record('>I4I6I6', record)
-          at = { record_version, record_epoch, byte(record, 26) ~= 2 }
-        else
-          at = { 0, 0, false }
-        end
+        local head = head_of[change]
+        if head then at = { tonumber(sub(head, 26)), struct.unpack('>I4', head), byte(head, 22) ~= 100 }
+        else at = { 0, 0, false } end
       end
       local want = expected[change]
       if want then
@@ -136,14 +150,9 @@ if ARGV[11] ~= '' or #ARGV > first_pair then
           return false
         end
       end
-      written[mark] = { at[1] + 1, epoch, byte(operations, change) ~= 100 }
-      if change == to then
-        for seen_mark, state in pairs(written) do
-          local seen_slot, seen_key = string.match(seen_mark, '^(%d+) (.*)$')
-          seen[tonumber(seen_slot)][seen_key] = state
-        end
-      end
+      written[key] = { at[1] + 1, epoch, byte(ARGV[7], change) ~= 100 }
     end
+    for key, state in pairs(written) do seen[key] = state end
     if field then
       -- A second request of this batch with the same key gets this one's result, which is known only further down.
       stored[field] = '#' .. request
@@ -169,107 +178,117 @@ if ARGV[11] ~= '' or #ARGV > first_pair then
   end
 end
 
--- The new records, versions and digest differences.
-local count = 0
-local versions, writes, high, low, latest = {}, {}, {}, {}, {}
-local keys, payloads, kept_operations, types_of, metadata_of, traces_of
+-- Where something was refused, the others move up: the number of each that enters, from 0.
+local count = changes - refusals
 local partial = refusals > 0
-local version_of = remember_count > 0 and {} or nil
-if partial then keys, payloads, kept_operations, types_of, metadata_of, traces_of = {}, {}, {}, {}, {}, {} end
-local lines, type_indexes, metadata_indexes, trace_indexes
+local number_of
 if partial then
-  if not each then
-    lines = {}
-    for line in string.gmatch(ARGV[first_payload + 1] .. '\\n', '([^\\n]*)\\n') do lines[#lines + 1] = line end
-  end
-  if ARGV[6] ~= '' then
-    type_indexes = {}
-    for index in string.gmatch(ARGV[6], '%d+') do type_indexes[#type_indexes + 1] = index end
-  end
-  if ARGV[13] ~= '' then
-    metadata_indexes = {}
-    for index in string.gmatch(ARGV[13], '%d+') do metadata_indexes[#metadata_indexes + 1] = index end
-  end
-  if ARGV[17] ~= '' then
-    trace_indexes = {}
-    for index in string.gmatch(ARGV[17], '%d+') do trace_indexes[#trace_indexes + 1] = index end
+  number_of = {}
+  local entering = 0
+  for change = 1, changes do
+    if not refused[change] then
+      number_of[change] = entering
+      entering = entering + 1
+    end
   end
 end
-local schema_versions = {}
+
+-- The new heads, versions and digest differences: what is new, as the client added it up, less what was held.
+-- Filled in the order of slots: what is in it here only gives it its size at once.
+local versions = { unpack(ARGV, first_key + 1, first_key + count) }
+local heads_of, heads_end, values_of, values_end, removed_of, highs, lows = {}, {}, {}, {}, {}, {}, {}
+local stamp = struct.pack('>I4I6', epoch, sequence + 1)
+local next_version = {}
+local at, argument = 0, first_key
+local next_sum = string.gmatch(ARGV[11], '(%d+) (%d+) ')
+local latest = earlier and {}
 for slot = 1, slot_count do
-  filled[slot], writes[slot], high[slot], low[slot], latest[slot] = 1, {}, 0, 0, {}
-  local v1, v2, v3 = byte(slots, slot * 6 - 2, slot * 6)
-  schema_versions[slot] = (v1 * 128 + v2) * 128 + v3
-end
--- In a state record: 1 put, 2 delete, 3 event.
-local operation_codes = { [112] = 1, [100] = 2, [101] = 3 }
-for change = 1, changes do
-  local slot = byte(slot_of, change) - 32
-  local at = filled[slot] + 1
-  filled[slot] = at
-  if not (refused and refused[change]) then
-    count = count + 1
-    local key = ARGV[first_key + change]
-    local version = 1
-    if kept[slot] == 45 then
-      -- Nothing is kept that could be counted on: the sequence rises too.
-      version = format('%d', sequence + count)
+  argument = argument + 1
+  local high, low = next_sum()
+  high, low = tonumber(high), tonumber(low)
+  local keeps, heads = kept[slot], held[slot]
+  local writes, written, values, valued, removed = {}, 0, {}, 0, nil
+  for place = 2, size_of[slot] + 1 do
+    at, argument = at + 1, argument + 1
+    local from = at * 15 - 14
+    local number_high, number_low = byte(pieces, from, from + 1)
+    local number = number_high * 128 + number_low
+    local change = number + 1
+    local head = heads[place]
+    if latest and earlier[at] then head = latest[earlier[at]] end
+    -- The hash that goes: of what was held, or of the change itself when it does not enter.
+    local gone, gone_at = head, 13
+    if partial and refused[change] then
+      gone, gone_at = pieces, from + 2
     else
-      local record = latest[slot][key] or held[slot][at]
-      local h1, h2, h3, h4, l1, l2, l3, l4, l5 = byte(hashes, change * 9 - 8, change * 9)
-      local hash_high = ((h1 * 128 + h2) * 128 + h3) * 128 + h4
-      local hash_low = (((l1 * 128 + l2) * 128 + l3) * 128 + l4) * 128 + l5
-      high[slot], low[slot] = high[slot] + hash_high, low[slot] + hash_low
-      if record then
-        local _, _, old_version, old_high, old_low = unpack_record('>I4I6I6I4I5', record)
-        version = old_version + 1
-        high[slot], low[slot] = high[slot] - old_high, low[slot] - old_low
+      local piece
+      if partial then
+        number = number_of[change]
+        piece = char((number - number % 128) / 128, number % 128) .. sub(pieces, from + 2, from + 14)
+      else
+        piece = sub(pieces, from, from + 14)
       end
-      local operation = byte(operations, change)
-      record = pack(
-        '>I4I6I6I4I5BI2', epoch, sequence + count, version, hash_high, hash_low,
-        operation_codes[operation], schema_versions[slot]
-      )
-      if kept[slot] == 118 then
-        if operation == 112 then record = record .. ARGV[first_payload + change]
-        elseif operation == 101 then record = record .. (folded[change] or '') end
+      local version = '1'
+      if keeps == 45 then
+        -- Nothing is kept that could be counted on: the sequence rises too.
+        version = format('%d', sequence + 1 + number)
+      else
+        local key = ARGV[argument]
+        if head then
+          local version_held = sub(head, 26)
+          version = next_version[version_held]
+          if not version then
+            version = format('%d', version_held + 1)
+            next_version[version_held] = version
+          end
+        end
+        head = stamp .. piece .. version
+        writes[written + 1], writes[written + 2] = key, head
+        written = written + 2
+        if keeps == 118 then
+          local operation = byte(pieces, from + 11)
+          local value
+          if operation == 112 then value = ARGV[first_payload + change]
+          elseif operation == 101 then value = folded and folded[change]
+          else
+            removed = removed or {}
+            removed[key] = true
+          end
+          if value then
+            values[valued + 1], values[valued + 2] = key, value
+            valued = valued + 2
+            if removed then removed[key] = nil end
+          end
+        end
       end
-      latest[slot][key] = record
-      local write = writes[slot]
-      local next_write = #write
-      write[next_write + 1], write[next_write + 2] = key, record
+      versions[number + 1] = version
     end
-    versions[count] = version
-    if version_of then version_of[change] = version end
-    if partial then
-      keys[count] = key
-      payloads[count] = each and ARGV[first_payload + change] or lines[change]
-      kept_operations[count] = sub(operations, change, change)
-      if type_indexes then types_of[count] = type_indexes[change] end
-      if metadata_indexes then metadata_of[count] = metadata_indexes[change] end
-      if trace_indexes then traces_of[count] = trace_indexes[change] end
+    if gone then
+      local h1, h2, h3, h4, l1, l2, l3, l4, l5 = byte(gone, gone_at, gone_at + 8)
+      high = high - ((h1 * 128 + h2) * 128 + h3) * 128 - h4
+      low = low - (((l1 * 128 + l2) * 128 + l3) * 128 + l4) * 128 - l5
     end
+    if latest then latest[at] = head end
   end
+  heads_of[slot], heads_end[slot], values_of[slot], values_end[slot] = writes, written, values, valued
+  removed_of[slot], highs[slot], lows[slot] = removed, high, low
 end
 
 -- Results to remember, and the answer to requests that repeat one of this very batch.
 local first = format('%d', sequence + 1)
 local remembered = {}
 if remember_count > 0 then
-  local from, request, offset = 1, 0, 0
+  local from, request = 1, 0
   local result_of = {}
   local note = function(size)
     request = request + 1
-    if not refused[from] then
-      if remember[request] then
-        local of_request = {}
-        for change = from, from + size - 1 do of_request[#of_request + 1] = version_of[change] end
-        local result = epoch .. ' ' .. format('%d', sequence + 1 + offset) .. ' ' .. concat(of_request, ' ')
-        result_of['#' .. request] = result
-        remembered[#remembered + 1] = remember[request]
-        remembered[#remembered + 1] = result
-      end
-      offset = offset + size
+    if remember[request] then
+      local number = number_of and number_of[from] or from - 1
+      local result = epoch .. ' ' .. format('%d', sequence + 1 + number) .. ' '
+        .. concat(versions, ' ', number + 1, number + size)
+      result_of['#' .. request] = result
+      remembered[#remembered + 1] = remember[request]
+      remembered[#remembered + 1] = result
     end
     from = from + size
   end
@@ -284,52 +303,73 @@ if remember_count > 0 then
 end
 
 local now = now_ms()
-local version_text = concat(versions, ' ')
+local version_text = concat(versions, ' ', 1, count)
 local result = epoch .. ' ' .. first .. ' ' .. now .. '|' .. version_text .. '|' .. concat(exceptions)
 
 if count > 0 then
+  -- Of a list with something for each change, what enters.
+  local entering = function(text, pattern, separator)
+    if not partial then return text end
+    local items, change = {}, 0
+    for item in string.gmatch(text, pattern) do
+      change = change + 1
+      if not refused[change] then items[#items + 1] = item end
+    end
+    return concat(items, separator)
+  end
+  local line, word = '([^\\n]*)\\n', '%d+'
   local last_sequence = format('%d', sequence + count)
+  local payloads = each and concat(ARGV, '\\n', first_payload + 1, first_payload + changes) or ARGV[first_payload + 1]
   local entry = {
     'first', first, 'time', now, 'types', ARGV[5],
-    'operations', partial and concat(kept_operations) or operations,
+    'operations', entering(ARGV[7], '.', ''),
     'versions', version_text,
-    'keys', partial and concat(keys, '\\n') or concat(ARGV, '\\n', first_key + 1, first_key + changes),
-    'payloads', partial and concat(payloads, '\\n')
-      or (each and concat(ARGV, '\\n', first_payload + 1, first_payload + changes) or ARGV[first_payload + 1]),
+    'keys', entering(partial and ARGV[8] .. '\\n' or ARGV[8], line, '\\n'),
+    'payloads', entering(partial and payloads .. '\\n' or payloads, line, '\\n'),
   }
   if ARGV[6] ~= '' then
     entry[#entry + 1] = 'type-of'
-    entry[#entry + 1] = partial and concat(types_of, ' ') or ARGV[6]
+    entry[#entry + 1] = entering(ARGV[6], word, ' ')
   end
-  if ARGV[13] ~= '' then
+  if ARGV[15] ~= '' then
     local at = #entry
-    entry[at + 1], entry[at + 2] = 'metadata', ARGV[12]
-    entry[at + 3], entry[at + 4] = 'metadata-of', partial and concat(metadata_of, ' ') or ARGV[13]
+    entry[at + 1], entry[at + 2] = 'metadata', ARGV[14]
+    entry[at + 3], entry[at + 4] = 'metadata-of', entering(ARGV[15], word, ' ')
   end
-  if ARGV[17] ~= '' then
+  if ARGV[19] ~= '' then
     local at = #entry
-    entry[at + 1], entry[at + 2] = 'traces', ARGV[16]
-    entry[at + 3], entry[at + 4] = 'traces-of', partial and concat(traces_of, ' ') or ARGV[17]
+    entry[at + 1], entry[at + 2] = 'traces', ARGV[18]
+    entry[at + 3], entry[at + 4] = 'traces-of', entering(ARGV[19], word, ' ')
   end
   call('XADD', KEYS[2], epoch .. '-' .. last_sequence, unpack(entry))
   call('HSET', KEYS[1], 'sequence', last_sequence)
   if opens then open_epoch(KEYS[1], server_id, epoch, sequence, now) end
-  local sums, sum = {}, 0
+  local sums = {}
   for slot = 1, slot_count do
-    local write = writes[slot]
-    if #write > 0 then
-      call('HSET', KEYS[first_slot + slot], unpack(write))
-      local digest, lane = byte(slots, slot * 6 - 5) - 32, 2 * (byte(slots, slot * 6 - 4) - 33)
-      local operations_of = sums[digest]
-      if not operations_of then operations_of = {} sums[digest] = operations_of end
-      sum = #operations_of
-      operations_of[sum + 1], operations_of[sum + 2] = 'INCRBY', 'i64'
-      operations_of[sum + 3], operations_of[sum + 4] = '#' .. lane, format('%.0f', high[slot])
-      operations_of[sum + 5], operations_of[sum + 6] = 'INCRBY', 'i64'
-      operations_of[sum + 7], operations_of[sum + 8] = '#' .. (lane + 1), format('%.0f', low[slot])
+    if heads_end[slot] > 0 then
+      call('HSET', KEYS[first_heads + slot], unpack(heads_of[slot], 1, heads_end[slot]))
+      local values_key = KEYS[first_heads + slot_count + slot]
+      if values_end[slot] > 0 then call('HSET', values_key, unpack(values_of[slot], 1, values_end[slot])) end
+      if removed_of[slot] then
+        local removed = {}
+        for key in pairs(removed_of[slot]) do removed[#removed + 1] = key end
+        if #removed > 0 then call('HDEL', values_key, unpack(removed)) end
+      end
+      local digest, bucket = byte(slots, slot * 5 - 4, slot * 5 - 3)
+      local lane = 2 * (bucket - 33)
+      local differences = sums[digest]
+      if not differences then
+        differences = {}
+        sums[digest] = differences
+      end
+      local sum = #differences
+      differences[sum + 1], differences[sum + 2] = 'INCRBY', 'i64'
+      differences[sum + 3], differences[sum + 4] = '#' .. lane, format('%.0f', highs[slot])
+      differences[sum + 5], differences[sum + 6] = 'INCRBY', 'i64'
+      differences[sum + 7], differences[sum + 8] = '#' .. (lane + 1), format('%.0f', lows[slot])
     end
   end
-  for digest, operations_of in pairs(sums) do call('BITFIELD', KEYS[5 + digest], unpack(operations_of)) end
+  for digest, differences in pairs(sums) do call('BITFIELD', KEYS[digest - 27], unpack(differences)) end
   publish(KEYS[1], KEYS[2], epoch .. '-' .. last_sequence, entry)
 end
 
@@ -338,7 +378,7 @@ call('HSET', KEYS[3], producer, ARGV[2] .. ' ' .. result)
 if #remembered > 0 then
   local rotation = call('HMGET', KEYS[1], 'results', 'results-since')
   local current = tonumber(rotation[1])
-  if tonumber(now) - tonumber(rotation[2]) > tonumber(ARGV[14]) then
+  if tonumber(now) - tonumber(rotation[2]) > tonumber(ARGV[16]) then
     current = 1 - current
     call('UNLINK', KEYS[4 + current])
     call('HSET', KEYS[4 + current], '', '')

@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { bucketOf } from '../change/batch.ts'
 import { canonicalJson } from '../change/canonical-json.ts'
-import { packHash, type Hasher } from '../change/content-hash.ts'
+import { lanesOfHash, type HashLanes, type Hasher } from '../change/content-hash.ts'
 import { checkKey, escapeKey } from '../change/key.ts'
 import type { AnyCollection, CollectionOf } from '../collection/collection.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
@@ -171,7 +171,7 @@ function route(
     operation,
     payload,
     ...(folded !== undefined && { folded }),
-    hash: packHash(hashOfState(router, collection, key, operation, operation === 'e' ? folded : payload)),
+    hash: hashOfState(router, collection, key, operation, operation === 'e' ? folded : payload),
     bucket,
     partition,
     expected,
@@ -186,7 +186,9 @@ function hashOfState(
   key: string,
   operation: Operation,
   kept: string | undefined,
-): bigint {
-  if (operation === 'd' || kept === undefined) return 0n
-  return hasher.content(name, schemaVersion, 'put', key, kept)
+): HashLanes {
+  if (operation === 'd' || kept === undefined) return noHash
+  return lanesOfHash(hasher.content(name, schemaVersion, 'put', key, kept))
 }
+
+const noHash: HashLanes = { high: 0, low: 0 }

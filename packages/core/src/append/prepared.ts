@@ -1,4 +1,5 @@
 import type { AnyCollection } from '../collection/collection.ts'
+import type { HashLanes } from '../change/content-hash.ts'
 import type { AppendResult } from './append-result.ts'
 import type { AppendOrigin } from '../origin/append-from-origin.ts'
 import type { Expected } from './expected.ts'
@@ -15,8 +16,8 @@ export interface PreparedChange {
   readonly payload: string
   /** Of an event: the state of its key with it, as canonical JSON; undefined where a later one of the request brings it. */
   readonly folded?: string
-  /** Hash of what the state keeps, packed for the script. */
-  readonly hash: string
+  /** Hash of what the state keeps. */
+  readonly hash: HashLanes
   readonly bucket: number
   readonly expected: Expected
   /** `expected` as the script reads it; undefined for any. */

@@ -24,11 +24,24 @@ export async function createHasher(seed: bigint): Promise<Hasher> {
 }
 
 const lowBits = 35n
-const lowMask = (1n << lowBits) - 1n
 
-/** The two lanes in which a hash is stored and summed, so that Lua's doubles add a thousand of them exactly. */
-function hashLanes(hash: bigint): { high: number; low: number } {
-  return { high: Number(hash >> lowBits), low: Number(hash & lowMask) }
+/** The two lanes in which a hash is stored and summed, so that doubles add a thousand of them exactly. */
+export interface HashLanes {
+  /** The upper 28 bits. */
+  readonly high: number
+  /** The lower 35 bits. */
+  readonly low: number
+}
+
+const hash64 = new BigUint64Array(1)
+const halves = new Uint32Array(hash64.buffer)
+const [lower, upper] = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1 ? [0, 1] : [1, 0]
+
+/** By way of memory, because shifting big integers costs more than hashing. */
+export function lanesOfHash(hash: bigint): HashLanes {
+  hash64[0] = hash
+  const top = halves[upper]!
+  return { high: top >>> 3, low: (top & 7) * 2 ** 32 + halves[lower]! }
 }
 
 export function hashOfLanes(high: number | bigint, low: number | bigint): bigint {
@@ -36,17 +49,27 @@ export function hashOfLanes(high: number | bigint, low: number | bigint): bigint
 }
 
 /** Nine characters of seven bits each: text that UTF-8 leaves at nine bytes, for the append script. */
-export function packHash(hash: bigint): string {
-  const { high, low } = hashLanes(hash)
+export function packLanes({ high, low }: HashLanes): string {
+  const lowest = low % 2 ** 28
   return String.fromCharCode(
     high >>> 21,
     (high >>> 14) & 127,
     (high >>> 7) & 127,
     high & 127,
-    Math.floor(low / 2 ** 28),
-    (low >>> 21) & 127,
-    (low >>> 14) & 127,
-    (low >>> 7) & 127,
-    low & 127,
+    (low - lowest) / 2 ** 28,
+    lowest >>> 21,
+    (lowest >>> 14) & 127,
+    (lowest >>> 7) & 127,
+    lowest & 127,
   )
+}
+
+/** The lanes out of the nine bytes at `at`. */
+export function unpackLanes(bytes: Buffer, at: number): HashLanes {
+  const seven = (from: number, count: number): number => {
+    let value = 0
+    for (let index = from; index < from + count; index++) value = value * 128 + bytes[index]!
+    return value
+  }
+  return { high: seven(at, 4), low: seven(at + 4, 5) }
 }

@@ -6,7 +6,9 @@ import { upcast } from '../collection/upcast.ts'
 import type { NamespaceKeys } from '../namespace/keys.ts'
 import type { Connection } from '../redis/connection.ts'
 import { persist } from '../redis/persist.ts'
-import { decodeStateRecord } from '../state/state-record.ts'
+import { script, type Script } from '../redis/script.ts'
+import { source as listRecordsLua } from '../state/list-records.lua.ts'
+import { decodeRecord, type StateRecord } from '../state/state-record.ts'
 import type { FeedChange } from './feed-change.ts'
 
 export interface SnapshotOptions {
@@ -17,6 +19,7 @@ export interface SnapshotOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+const listRecords: Script = script('list-records', listRecordsLua)
 const rowsAtOnce = 500
 
 /**
@@ -30,21 +33,23 @@ export async function* readSnapshot(
 ): AsyncGenerator<FeedChange[]> {
   const options = { doing: `reading a snapshot of ${collection.name}`, deadlineMs, ...(signal && { signal }) }
   for (let bucket = 0; bucket < buckets; bucket++) {
-    const hash = keys.partitions[partition]!.state(collection.name, bucket)
+    const { heads, values } = keys.partitions[partition]!
+    const hashes = [heads(collection.name, bucket), values(collection.name, bucket)]
     // While a hash grows, HSCAN may give a field twice.
     const seen = new Set<string>()
     let cursor = '0'
     do {
-      const [next, fields] = await persist(connection, options, (client) =>
-        client.hscanBuffer(hash, cursor, 'COUNT', rowsAtOnce),
-      )
+      const [next, ...fields] = (await persist(connection, options, (client) =>
+        listRecords.runBuffer(client, { keys: hashes, args: [cursor, rowsAtOnce] }),
+      )) as [Buffer, ...(Buffer | null)[]]
       const rows: FeedChange[] = []
-      for (let at = 0; at + 1 < fields.length; at += 2) {
+      for (let at = 0; at + 2 < fields.length; at += 3) {
         const field = fields[at]!.toString()
-        // The empty field stands for nobody.
-        if (field === '' || seen.has(field)) continue
+        if (seen.has(field)) continue
         seen.add(field)
-        const row = rowOf(collection, partition, unescapeKey(field), fields[at + 1]!)
+        const key = unescapeKey(field)
+        const record = decodeRecord(collection, key, fields[at + 1]!, fields[at + 2])
+        const row = rowOf(collection, partition, key, record)
         if (row) rows.push(row)
       }
       if (rows.length > 0) yield rows
@@ -58,9 +63,8 @@ function rowOf(
   collection: AnyCollection,
   partition: number,
   key: string,
-  bytes: Buffer,
+  { stamp, version, deleted, schemaVersion, payload }: StateRecord,
 ): FeedChange | undefined {
-  const { stamp, version, deleted, schemaVersion, payload } = decodeStateRecord(bytes)
   if (deleted) return undefined
   return {
     collection: collection.name,

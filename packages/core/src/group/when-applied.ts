@@ -12,7 +12,7 @@ import type { NamespaceKeys } from '../namespace/keys.ts'
 import { parkedField, parseParkedKey } from '../parking/parked-key.ts'
 import type { Connection } from '../redis/connection.ts'
 import { pause, persist } from '../redis/persist.ts'
-import { decodeStateRecord } from '../state/state-record.ts'
+import { decodeHead } from '../state/state-record.ts'
 import { parseCheckpoint } from './checkpoint.ts'
 
 /**
@@ -205,9 +205,9 @@ export class AppliedWatch {
       }
       const { bucket } = locate(this.#options.router, collection, change.key)
       const bytes = await persist(connection, options, (client) =>
-        client.hgetBuffer(of.state(collection.name, bucket), escapeKey(change.key)),
+        client.hgetBuffer(of.heads(collection.name, bucket), escapeKey(change.key)),
       )
-      const latest = bytes ? decodeStateRecord(bytes).stamp : stamp
+      const latest = bytes ? decodeHead(bytes).stamp : stamp
       const superseded = compareStamps(latest, stamp) > 0 && compareStamps(latest, checkpoint) <= 0
       waiter.resolve(superseded ? 'superseded' : 'applied')
     }

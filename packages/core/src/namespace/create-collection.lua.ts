@@ -1,10 +1,11 @@
 // Generated from create-collection.lua by `pnpm generate`: do not edit.
 export const source: string = `-- Creates the state and digest of a collection in one partition.
---   KEYS[1] header  KEYS[2] digest  KEYS[3…] state buckets
+--   KEYS[1] header  KEYS[2] digest  KEYS[3…] heads and values of each bucket
+--   ARGV[1] buckets
 -- Returns 'created', or 'missing' when the partition has no header.
 if redis.call('EXISTS', KEYS[1]) == 0 then return 'missing' end
 -- The empty field stands for nobody: entity keys are never empty.
 for i = 3, #KEYS do redis.call('HSETNX', KEYS[i], '', '') end
-redis.call('BITFIELD', KEYS[2], 'INCRBY', 'i64', '#' .. (2 * (#KEYS - 2) - 1), 0)
+redis.call('BITFIELD', KEYS[2], 'INCRBY', 'i64', '#' .. (2 * ARGV[1] - 1), 0)
 return 'created'
 `

@@ -27,8 +27,10 @@ export interface PartitionKeys {
   readonly holds: string
   /** Hash: origin → the token and the position of what it brought here last. */
   readonly origins: string
-  /** Hash: entity key → its state record. */
-  readonly state: (collection: string, bucket: number) => string
+  /** Hash: entity key → head of its state: stamp, content hash, operation, version. */
+  readonly heads: (collection: string, bucket: number) => string
+  /** Hash: entity key → its latest value, of a decider the folded state. */
+  readonly values: (collection: string, bucket: number) => string
   /** String: two 64-bit lanes for each bucket. */
   readonly digest: (collection: string) => string
   /** Hash: lease and checkpoint of a group. */
@@ -63,7 +65,8 @@ function partitionKeys(namespace: string, partition: number): PartitionKeys {
     groups: `${prefix}:groups`,
     holds: `${prefix}:holds`,
     origins: `${prefix}:origins`,
-    state: (collection, bucket) => `${prefix}:state:${collection}:${bucket}`,
+    heads: (collection, bucket) => `${prefix}:heads:${collection}:${bucket}`,
+    values: (collection, bucket) => `${prefix}:values:${collection}:${bucket}`,
     digest: (collection) => `${prefix}:digest:${collection}`,
     group: (group) => `${prefix}:group:${group}`,
     parkedKeys: (group) => `${prefix}:parked-keys:${group}`,

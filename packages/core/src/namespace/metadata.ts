@@ -96,10 +96,13 @@ export async function openNamespace(
       continue
     }
     if (!create) throw unknownCollection(namespace, collection.name, known)
-    for (const [partition, { header, digest, state }] of keys.partitions.entries()) {
+    const buckets = Array.from({ length: metadata.buckets }, (_, bucket) => bucket)
+    for (const [partition, { header, digest, heads, values }] of keys.partitions.entries()) {
       if (collection.state === 'none') break
-      const states = Array.from({ length: metadata.buckets }, (_, bucket) => state(collection.name, bucket))
-      const input = { keys: [header, digest(collection.name), ...states], args: [] }
+      const hashes = (collection.state === 'values' ? [heads, values] : [heads]).flatMap((hash) =>
+        buckets.map((bucket) => hash(collection.name, bucket)),
+      )
+      const input = { keys: [header, digest(collection.name), ...hashes], args: [buckets.length] }
       const created = await persist(connection, options, (client) => createCollection.run(client, input))
       if (created === 'missing') throw missingHeader(namespace, partition)
     }

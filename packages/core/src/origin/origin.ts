@@ -3,7 +3,7 @@ import type { Appender } from '../append/appender.ts'
 import type { AppendResult } from '../append/append-result.ts'
 import type { DeleteRequest, PutRequest } from '../append/change-request.ts'
 import type { RoutedChange, Router } from '../append/prepare.ts'
-import { packHash } from '../change/content-hash.ts'
+import { hashOfLanes } from '../change/content-hash.ts'
 import type { AnyCollection } from '../collection/collection.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import type { ErrorCode } from '../errors/error-codes.ts'
@@ -12,7 +12,8 @@ import type { LogParts } from '../namespace/log.ts'
 import { missingHeader } from '../namespace/metadata.ts'
 import { persist } from '../redis/persist.ts'
 import { script, type Script } from '../redis/script.ts'
-import { StateHeads, type StateHead } from '../state/state-heads.ts'
+import { StateHeads } from '../state/state-heads.ts'
+import type { StateHead } from '../state/state-record.ts'
 import { originFenced, type AppendOrigin } from './append-from-origin.ts'
 import { source as fencePartitionLua } from './fence-partition.lua.ts'
 import { source as saveProgressLua } from './save-progress.lua.ts'
@@ -243,5 +244,5 @@ export class Origin {
 
 function isUnchanged(change: RoutedChange, head: StateHead | undefined): boolean {
   if (change.operation === 'd') return head === undefined || head.deleted
-  return head !== undefined && !head.deleted && packHash(head.hash) === change.hash
+  return head !== undefined && !head.deleted && head.hash === hashOfLanes(change.hash.high, change.hash.low)
 }

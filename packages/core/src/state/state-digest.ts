@@ -7,8 +7,7 @@ import { script, type Script } from '../redis/script.ts'
 import type { CellName, CellsQuery, DigestCell, DigestQuery } from '../sink/digest.ts'
 import { source as digestBucketLua } from './digest-bucket.lua.ts'
 import { source as listCellsLua } from './list-cells.lua.ts'
-import type { StateHead } from './state-heads.ts'
-import { decodeStateRecord, stateHeadBytes } from './state-record.ts'
+import { decodeHead, type StateHead } from './state-record.ts'
 
 const digestBucket: Script = script('digest-bucket', digestBucketLua)
 const listCells: Script = script('list-cells', listCellsLua)
@@ -62,9 +61,9 @@ export class StateDigest {
   async list({ depth, cells }: CellsQuery): Promise<Map<string, StateHead>> {
     const heads = new Map<string, StateHead>()
     await this.#eachBucket(cells, async (hash, _place, lows) => {
-      for await (const page of this.#pages(listCells, hash, [stateHeadBytes, depth, ...lows])) {
+      for await (const page of this.#pages(listCells, hash, [depth, ...lows])) {
         for (let at = 0; at + 1 < page.length; at += 2) {
-          heads.set(unescapeKey(page[at]!.toString()), decodeStateRecord(page[at + 1]!))
+          heads.set(unescapeKey(page[at]!.toString()), decodeHead(page[at + 1]!))
         }
       }
     })
@@ -83,7 +82,7 @@ export class StateDigest {
       const { partition, bucket, low } = place
       const keys = this.#parts.keys.partitions[partition]
       if (!keys || bucket < 0 || bucket >= this.#parts.metadata.buckets) continue
-      const hash = keys.state(this.#collection.name, bucket)
+      const hash = keys.heads(this.#collection.name, bucket)
       const known = places.get(hash)
       if (known) known.lows.push(low)
       else places.set(hash, { hash, place, lows: [low] })

@@ -4,16 +4,10 @@ import type { AnyCollection } from '../collection/collection.ts'
 import type { NamespaceKeys } from '../namespace/keys.ts'
 import type { Connection, RedisClient } from '../redis/connection.ts'
 import { persist } from '../redis/persist.ts'
-import { script, type Script } from '../redis/script.ts'
-import { source as listHeadsLua } from './list-heads.lua.ts'
-import { source as readHeadsLua } from './read-heads.lua.ts'
-import { decodeStateRecord, stateHeadBytes, type StateRecord } from './state-record.ts'
+import { decodeHead, type StateHead } from './state-record.ts'
 
-/** A record without its value. */
-export type StateHead = Omit<StateRecord, 'payload'>
-
-const listHeads: Script = script('list-heads', listHeadsLua)
-const readHeads: Script = script('read-heads', readHeadsLua)
+/** Both far below what one command may take or answer for others to wait. */
+const headsAtOnce = { read: 1_000, listed: 500 }
 
 /** The bookkeeping of the state beside the log, without its values: for comparison. */
 export class StateHeads {
@@ -36,7 +30,7 @@ export class StateHeads {
       // A stranger's row may have no key; in a bucket the empty field stands for nobody.
       if (key === '') continue
       const { partition, bucket } = locate(this.#router, collection, key)
-      const hash = this.#keys.partitions[partition]!.state(collection.name, bucket)
+      const hash = this.#keys.partitions[partition]!.heads(collection.name, bucket)
       const indexes = buckets.get(hash)
       if (indexes) indexes.push(index)
       else buckets.set(hash, [index])
@@ -44,10 +38,13 @@ export class StateHeads {
     const heads = new Array<StateHead | undefined>(keys.length)
     await Promise.all(
       [...buckets].map(async ([hash, indexes]) => {
-        const args = [stateHeadBytes, ...indexes.map((index) => escapeKey(keys[index]!))]
-        const replies = await this.#run(readHeads, hash, args)
-        for (const [at, head] of replies.entries()) {
-          if (head) heads[indexes[at]!] = decodeStateRecord(head)
+        for (let from = 0; from < indexes.length; from += headsAtOnce.read) {
+          const some = indexes.slice(from, from + headsAtOnce.read)
+          const fields = some.map((index) => escapeKey(keys[index]!))
+          const replies = await this.#persist((client) => client.hmgetBuffer(hash, ...fields))
+          for (const [at, head] of replies.entries()) {
+            if (head) heads[some[at]!] = decodeHead(head)
+          }
         }
       }),
     )
@@ -60,23 +57,25 @@ export class StateHeads {
     partition: number,
     bucket: number,
   ): AsyncGenerator<Map<string, StateHead>> {
-    const hash = this.#keys.partitions[partition]!.state(collection.name, bucket)
+    const hash = this.#keys.partitions[partition]!.heads(collection.name, bucket)
     let cursor = '0'
     do {
-      const [next, ...entries] = await this.#run(listHeads, hash, [cursor, 500, stateHeadBytes])
+      const [next, entries] = await this.#persist((client) =>
+        client.hscanBuffer(hash, cursor, 'COUNT', headsAtOnce.listed),
+      )
       const page = new Map<string, StateHead>()
       for (let at = 0; at + 1 < entries.length; at += 2) {
-        page.set(unescapeKey(entries[at]!.toString()), decodeStateRecord(entries[at + 1]!))
+        const field = entries[at]!.toString()
+        // The empty field stands for nobody.
+        if (field !== '') page.set(unescapeKey(field), decodeHead(entries[at + 1]!))
       }
       yield page
-      cursor = next!.toString()
+      cursor = next.toString()
     } while (cursor !== '0')
   }
 
-  async #run(of: Script, hash: string, args: readonly (string | number)[]): Promise<Buffer[]> {
+  async #persist<T>(command: (client: RedisClient) => Promise<T>): Promise<T> {
     const options = { doing: 'reading the state beside the log', deadlineMs: this.#deadlineMs }
-    return await persist(this.#connection, options, async (client: RedisClient) => {
-      return (await of.runBuffer(client, { keys: [hash], args })) as Buffer[]
-    })
+    return await persist(this.#connection, options, command)
   }
 }

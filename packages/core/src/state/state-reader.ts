@@ -8,7 +8,11 @@ import { locate, type Router } from '../append/prepare.ts'
 import type { NamespaceKeys } from '../namespace/keys.ts'
 import type { Connection } from '../redis/connection.ts'
 import { persist } from '../redis/persist.ts'
-import { decodeStateRecord, type StateRecord } from './state-record.ts'
+import { script, type Script } from '../redis/script.ts'
+import { source as readRecordsLua } from './read-records.lua.ts'
+import { decodeRecord, type StateRecord } from './state-record.ts'
+
+const readRecords: Script = script('read-records', readRecordsLua)
 
 /** The latest state of a key, as the log keeps it beside itself. */
 export interface Entity<T> {
@@ -43,25 +47,30 @@ export class StateReader {
 
   /** What is kept of these keys, deleted ones included. */
   async records(collection: AnyCollection, keys: readonly string[]): Promise<(StateRecord | undefined)[]> {
-    const buckets = new Map<string, { fields: string[]; indexes: number[] }>()
+    const buckets = new Map<string, { keys: string[]; args: string[]; indexes: number[] }>()
     for (const [index, key] of keys.entries()) {
       checkKey(collection.name, key)
       const { partition, bucket } = locate(this.#router, collection, key)
-      const hash = this.#keys.partitions[partition]!.state(collection.name, bucket)
+      const { heads, values } = this.#keys.partitions[partition]!
+      const hash = heads(collection.name, bucket)
       let of = buckets.get(hash)
-      if (!of) buckets.set(hash, (of = { fields: [], indexes: [] }))
-      of.fields.push(escapeKey(key))
+      if (!of) {
+        const hashes = collection.state === 'values' ? [hash, values(collection.name, bucket)] : [hash]
+        buckets.set(hash, (of = { keys: hashes, args: [], indexes: [] }))
+      }
+      of.args.push(escapeKey(key))
       of.indexes.push(index)
     }
     const records = new Array<StateRecord | undefined>(keys.length)
     const options = { doing: `reading the state of ${collection.name}`, deadlineMs: this.#deadlineMs }
     await Promise.all(
-      [...buckets].map(async ([hash, { fields, indexes }]) => {
-        const replies = await persist(this.#connection, options, (client) =>
-          client.hmgetBuffer(hash, ...fields),
-        )
-        for (const [at, bytes] of replies.entries()) {
-          if (bytes) records[indexes[at]!] = decodeStateRecord(bytes)
+      [...buckets.values()].map(async ({ indexes, ...input }) => {
+        const replies = (await persist(this.#connection, options, (client) =>
+          readRecords.runBuffer(client, input),
+        )) as (Buffer | null)[]
+        for (const [at, index] of indexes.entries()) {
+          const head = replies[2 * at]
+          if (head) records[index] = decodeRecord(collection, keys[index]!, head, replies[2 * at + 1])
         }
       }),
     )

@@ -1,9 +1,11 @@
 import type { ChangeKind } from '../change/change.ts'
-import { hashOfLanes } from '../change/content-hash.ts'
+import { hashOfLanes, unpackLanes } from '../change/content-hash.ts'
 import type { Stamp } from '../change/stamp.ts'
+import type { AnyCollection } from '../collection/collection.ts'
+import { HeadwaterError } from '../errors/headwater-error.ts'
 
-/** What the log keeps beside itself of one key. */
-export interface StateRecord {
+/** What the log keeps beside itself of one key, but for its value. */
+export interface StateHead {
   readonly stamp: Stamp
   readonly version: number
   /** 0 for a deleted key. */
@@ -13,25 +15,55 @@ export interface StateRecord {
   readonly kind: ChangeKind
   /** Under which the value was stored. */
   readonly schemaVersion: number
+}
+
+export interface StateRecord extends StateHead {
   /** Canonical JSON, as stored; of a decider its folded state. Empty where the key is deleted or no values are kept. */
   readonly payload: string
 }
 
-/**
- * The layout that the append script writes with `struct.pack('>I4I6I6I4I5BI2', …)`: epoch, sequence, version, the two
- * lanes of the hash, 1 put, 2 delete or 3 event, the schema version; then the payload. Binary, because as text it costs the script 40 % more.
- */
-export const stateHeadBytes = 28
-const kinds: readonly (ChangeKind | undefined)[] = [undefined, 'put', 'delete', 'event']
+const kinds: Readonly<Record<number, ChangeKind | undefined>> = { 0x70: 'put', 0x64: 'delete', 0x65: 'event' }
 
-export function decodeStateRecord(bytes: Buffer): StateRecord {
+/**
+ * The layout that the append script puts together: epoch and first sequence of the batch (4 and 6 bytes); what the client
+ * brought in characters of seven bits: number in the batch (2), hash (9), operation (a letter), schema version (3); then the
+ * version in decimal. The script copies all but the version, because computing costs Lua more than anything else.
+ */
+export function decodeHead(bytes: Buffer): StateHead {
+  const { high, low } = unpackLanes(bytes, 12)
+  const kind = kinds[bytes[21]!] ?? 'put'
   return {
-    stamp: { epoch: bytes.readUInt32BE(0), sequence: bytes.readUIntBE(4, 6) },
-    version: bytes.readUIntBE(10, 6),
-    hash: hashOfLanes(bytes.readUInt32BE(16), bytes.readUIntBE(20, 5)),
-    deleted: bytes[25] === 2,
-    kind: kinds[bytes[25]!] ?? 'put',
-    schemaVersion: bytes.readUInt16BE(26),
-    payload: bytes.toString('utf8', stateHeadBytes),
+    stamp: {
+      epoch: bytes.readUInt32BE(0),
+      sequence: bytes.readUIntBE(4, 6) + bytes[10]! * 128 + bytes[11]!,
+    },
+    version: Number(bytes.toString('latin1', 25)),
+    hash: hashOfLanes(high, low),
+    deleted: kind === 'delete',
+    kind,
+    schemaVersion: (bytes[22]! * 128 + bytes[23]!) * 128 + bytes[24]!,
   }
+}
+
+/**
+ * With the value that was read in the same moment.
+ *
+ * @throws HeadwaterError LOG_DAMAGED where a value should be and is none
+ */
+export function decodeRecord(
+  { name, state }: AnyCollection,
+  key: string,
+  head: Buffer,
+  value: Buffer | null | undefined,
+): StateRecord {
+  const { stamp, version, hash, deleted, kind, schemaVersion } = decodeHead(head)
+  const kept = state === 'values' && !deleted
+  if (kept && !value) {
+    throw new HeadwaterError(
+      'LOG_DAMAGED',
+      `The value of key ${JSON.stringify(key)} of ${name} is gone from the state beside the log: somebody deleted it there.`,
+    )
+  }
+  const payload = kept && value ? value.toString() : ''
+  return { stamp, version, hash, deleted, kind, schemaVersion, payload }
 }

@@ -1,7 +1,7 @@
 import { cellDepthMax, cellId, type CellName, type DigestCell } from '../sink/digest.ts'
 import type { AnySink, SinkRow } from '../sink/sink.ts'
 import type { StateDigest } from '../state/state-digest.ts'
-import type { StateHead } from '../state/state-heads.ts'
+import type { StateHead } from '../state/state-record.ts'
 import { isSameState } from './verdict.ts'
 import { compareStamps } from '../change/stamp.ts'
 

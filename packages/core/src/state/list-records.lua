@@ -1,0 +1,15 @@
+-- Part of a bucket of the state: keys, heads and values of the same moment.
+--   KEYS[1] heads  KEYS[2] values
+--   ARGV[1] cursor  ARGV[2] about how many
+-- Returns {next cursor, key, head, value or false, …}.
+local page = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
+local reply, entries = { page[1] }, page[2]
+for at = 1, #entries, 2 do
+  -- The empty field stands for nobody.
+  if entries[at] ~= '' then
+    local last = #reply
+    reply[last + 1], reply[last + 2] = entries[at], entries[at + 1]
+    reply[last + 3] = redis.call('HGET', KEYS[2], entries[at])
+  end
+end
+return reply
