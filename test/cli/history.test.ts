@@ -1,18 +1,11 @@
 import { fileURLToPath } from 'node:url'
-import { connect, defineDecider } from '@headwater/core'
+import { connect } from '@headwater/core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { z } from 'zod'
+import { counters } from './counters.config.ts'
 import { everyLine, headwater, lastLine } from './headwater.ts'
 import { product, products, Shop, visits } from './shop.ts'
 
 const config = fileURLToPath(new URL('shop.config.ts', import.meta.url))
-
-const counters = defineDecider('counters', {
-  events: { added: z.object({ by: z.int() }) },
-  initial: () => ({ sum: 0 }),
-  decide: (by: number) => [{ type: 'added', data: { by } }],
-  evolve: ({ sum }, { data }) => ({ sum: sum + data.by }),
-})
 
 let shop: Shop
 beforeAll(async () => {

@@ -4,6 +4,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import type { AppendChangeOptions } from './append-change.ts'
 import type { CaptureOptions } from './commands/capture.ts'
 import type { DiffFlags } from './commands/diff.ts'
+import type { ExportFlags } from './commands/export.ts'
 import type { HistoryFlags } from './commands/history.ts'
 import type { ImportOptions } from './commands/import.ts'
 import type { LagFlags } from './commands/lag.ts'
@@ -14,6 +15,7 @@ import type { VerifyFlags } from './commands/verify.ts'
 import { errorReport } from './error-report.ts'
 import type { GlobalOptions, Invocation } from './invocation.ts'
 import { Output } from './output.ts'
+import { recordFormats } from './record-format.ts'
 
 // Arguments to one command, whose code is loaded when it is the one to run.
 
@@ -154,7 +156,8 @@ function commandLine(): Command {
     .command('import')
     .description('put every record of a file')
     .argument('<collection>')
-    .argument('<file>', 'NDJSON, a JSON value a line; - reads stdin')
+    .argument('<file>', 'NDJSON, a JSON value a line, or CSV with a line of names; - reads stdin')
+    .addOption(formatOption())
     .addOption(
       new Option('--on-error <what>', 'at a bad record').choices(['stop', 'continue']).default('stop'),
     )
@@ -166,6 +169,17 @@ function commandLine(): Command {
     .action(async (collection: string, file: string, options: ImportOptions) => {
       const { importRecords } = await import('./commands/import.ts')
       await importRecords(invocation(), collection, file, options)
+    })
+
+  program
+    .command('export')
+    .description('write every value of a collection, as of one position in each partition')
+    .argument('<collection>')
+    .argument('[file]', 'where to; - is stdout', '-')
+    .addOption(formatOption())
+    .action(async (collection: string, file: string, options: ExportFlags) => {
+      const { exportRecords } = await import('./commands/export.ts')
+      await exportRecords(invocation(), collection, file, options)
     })
 
   program
@@ -240,6 +254,12 @@ async function orCouldNotTell(comparison: Promise<void>): Promise<void> {
     fail(error)
     process.exitCode = 2
   }
+}
+
+function formatOption(): Option {
+  return new Option('--format <format>', 'of the records (default: csv for *.csv, else ndjson)').choices(
+    recordFormats,
+  )
 }
 
 function watchOption(): Option {

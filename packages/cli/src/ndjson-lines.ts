@@ -1,17 +1,9 @@
-/** A line of an NDJSON text that is not blank: its value, or why it has none. */
-export type NdjsonLine = {
-  /** From 1. */
-  readonly number: number
-  /** Its own, with its line feed. */
-  readonly bytes: number
-} & ({ readonly kind: 'value'; readonly value: unknown } | { readonly kind: 'broken'; readonly why: string })
+import { recordBytesMax, type RecordLine } from './record-line.ts'
 
-/** No value that the log takes comes near it, and a file without line feeds must not fill the memory. */
-const lineBytesMax = 16_777_216
 const lineFeed = 10
 
 /** Reads NDJSON line by line. What is wrong with one line does not hurt the next. */
-export async function* ndjsonLines(source: AsyncIterable<Uint8Array>): AsyncGenerator<NdjsonLine> {
+export async function* ndjsonLines(source: AsyncIterable<Uint8Array>): AsyncGenerator<RecordLine> {
   let number = 0
   for await (const bytes of linesOf(source)) {
     number++
@@ -30,7 +22,7 @@ async function* linesOf(
   const take = (part: Uint8Array): void => {
     bytes += part.length
     // One byte too many says that it is too long.
-    const fitting = part.subarray(0, lineBytesMax + 1 - kept)
+    const fitting = part.subarray(0, recordBytesMax + 1 - kept)
     if (fitting.length > 0) parts.push(fitting)
     kept += fitting.length
   }
@@ -58,10 +50,10 @@ const utf8 = new TextDecoder('utf-8', { fatal: true })
 function lineOf(
   { content, bytes }: { content: Buffer; bytes: number },
   number: number,
-): NdjsonLine | undefined {
-  const broken = (why: string): NdjsonLine => ({ number, bytes, kind: 'broken', why })
-  if (content.length > lineBytesMax)
-    return broken(`the line has ${bytes} bytes; the limit is ${lineBytesMax}`)
+): RecordLine | undefined {
+  const broken = (why: string): RecordLine => ({ number, bytes, kind: 'broken', why })
+  if (content.length > recordBytesMax)
+    return broken(`the line has ${bytes} bytes; the limit is ${recordBytesMax}`)
   let text
   try {
     text = utf8.decode(content)

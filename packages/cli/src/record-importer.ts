@@ -1,8 +1,8 @@
 import { AppendWindow } from './append-window.ts'
 import { errorReport, type ErrorReport } from './error-report.ts'
 import type { FailedRecord, ImportTally } from './import-tally.ts'
-import type { NdjsonLine } from './ndjson-lines.ts'
 import type { OpenCollection } from './open-log.ts'
+import type { RecordLine } from './record-line.ts'
 
 export interface RecordImporterOptions {
   readonly target: OpenCollection
@@ -33,7 +33,7 @@ export class RecordImporter {
   }
 
   /** Settles when there is room for the next record, and not when this one is in the log. */
-  async add(line: NdjsonLine): Promise<void> {
+  async add(line: RecordLine): Promise<void> {
     this.#options.tally.read(line.bytes)
     if (line.kind === 'broken') {
       this.#options.onFailure({ line: line.number, code: 'VALUE_INVALID', message: line.why })

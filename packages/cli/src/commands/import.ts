@@ -1,25 +1,29 @@
+import { CsvCells } from '../csv-cells.ts'
+import { csvRecords } from '../csv-records.ts'
 import { ImportTally } from '../import-tally.ts'
 import type { Invocation } from '../invocation.ts'
 import { ndjsonLines } from '../ndjson-lines.ts'
 import { openToWrite, type WriteOptions } from '../open-log.ts'
 import { count } from '../output.ts'
+import { formatOf, type RecordFormat } from '../record-format.ts'
 import { RecordImporter } from '../record-importer.ts'
 import { openRecords } from '../record-source.ts'
 import { exitCodeOf, stopSignal, type StopReason } from '../stop-signal.ts'
 
 export interface ImportOptions extends WriteOptions {
+  readonly format?: RecordFormat
   /** What to do after a record that cannot be appended as it is. */
   readonly onError: 'stop' | 'continue'
   readonly idempotencyKey?: string
   readonly metadata?: Readonly<Record<string, string>>
 }
 
-/** Puts every record of an NDJSON file, or of stdin for `-`. The process ends with 1 unless all of them are in the log. */
+/** Puts every record of an NDJSON or CSV file, or of stdin for `-`. The process ends with 1 unless all of them are in the log. */
 export async function importRecords(
   { options: global, output }: Invocation,
   name: string,
   path: string,
-  { onError, idempotencyKey, metadata, ...options }: ImportOptions,
+  { format, onError, idempotencyKey, metadata, ...options }: ImportOptions,
 ): Promise<void> {
   const source = openRecords(path)
   await using target = await openToWrite(global, name, options)
@@ -36,7 +40,12 @@ export async function importRecords(
     },
   })
 
-  for await (const line of ndjsonLines(source.chunks(stop))) {
+  const chunks = source.chunks(stop)
+  const lines =
+    formatOf(path, format) === 'csv'
+      ? csvRecords(chunks, new CsvCells(target.collection))
+      : ndjsonLines(chunks)
+  for await (const line of lines) {
     await importer.add(line)
     output.progress(() => tally.progress(source.bytes))
     // A record that its definition refuses is known by now: nothing behind it is sent.

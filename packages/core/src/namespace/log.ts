@@ -14,6 +14,7 @@ import { checkKnown } from '../collection/known-collections.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { openFeed, type Feed, type FeedOptions } from '../feed/feed.ts'
 import { LiveHub } from '../feed/live-hub.ts'
+import { readSnapshot } from '../feed/snapshot.ts'
 import { checkGroupName } from '../group/group-name.ts'
 import { groupNames, groupStatus, type PartitionStatus } from '../group/group-status.ts'
 import { AppliedWatch, type AppliedAnswer, type WhenAppliedOptions } from '../group/when-applied.ts'
@@ -24,7 +25,7 @@ import { readRange, type RangeOptions } from '../log/range.ts'
 import { readPartition, type ReadOptions } from '../log/read.ts'
 import { Origin, type OriginOptions } from '../origin/origin.ts'
 import type { Connection } from '../redis/connection.ts'
-import { StateReader, type Entity } from '../state/state-reader.ts'
+import { checkValuesKept, StateReader, type Entity } from '../state/state-reader.ts'
 import { AppendTelemetry } from '../telemetry/append-telemetry.ts'
 import type { NamespaceKeys, PartitionKeys } from './keys.ts'
 import {
@@ -161,6 +162,29 @@ export class Log implements AsyncDisposable {
     if (this.#closed) throw this.#closedError('get')
     this.#checkCollection(collection)
     return await this.#state.entities(collection, keys)
+  }
+
+  /**
+   * Every live entity of a collection, in no order, each once. Not one moment: each is as it was when it was read. Whatever
+   * changed meanwhile stands in the log behind the `end` of each partition that was asked for before.
+   *
+   * @throws HeadwaterError STATE_REQUIRED
+   */
+  async *entities<T>(
+    collection: CollectionOf<T>,
+    { signal }: Pick<ReadOptions, 'signal'> = {},
+  ): AsyncGenerator<Entity<T>> {
+    if (this.#closed) throw this.#closedError('entities')
+    this.#checkCollection(collection)
+    checkValuesKept(collection)
+    const { connection, keys, metadata, deadlineMs } = this.#parts
+    const options = { connection, keys, buckets: metadata.buckets, deadlineMs, signal }
+    for (let partition = 0; partition < this.partitions; partition++) {
+      for await (const page of readSnapshot(options, collection, partition)) {
+        for (const { key, value, version, position } of page)
+          yield { key, value: value as T, version, position }
+      }
+    }
   }
 
   /** The changes of one partition, in order, after `from` and up to the present end of the log. */

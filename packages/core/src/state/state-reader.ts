@@ -85,12 +85,7 @@ export async function entitiesOf<T>(
   collection: CollectionOf<T>,
   keys: readonly string[],
 ): Promise<(Entity<T> | undefined)[]> {
-  if (collection.state !== 'values') {
-    throw new HeadwaterError(
-      'STATE_REQUIRED',
-      `${collection.name} is defined with state "${collection.state}", so the log keeps no values to read.`,
-    )
-  }
+  checkValuesKept(collection)
   const records = await state.records(collection, keys)
   return records.map((record, index) => {
     if (!record || record.deleted) return undefined
@@ -102,4 +97,13 @@ export async function entitiesOf<T>(
       position: formatPosition(partition, record.stamp),
     }
   })
+}
+
+/** @throws HeadwaterError STATE_REQUIRED */
+export function checkValuesKept({ name, state }: AnyCollection): void {
+  if (state === 'values') return
+  throw new HeadwaterError(
+    'STATE_REQUIRED',
+    `${name} is defined with state "${state}", so the log keeps no values to read.`,
+  )
 }
