@@ -46,7 +46,7 @@ describe('a worker', () => {
     expect(worker.health()).toEqual({
       live: true,
       ready: true,
-      groups: { copy: { ready: true, lag: 0, stalled: [], partitions: [0, 1] } },
+      groups: { copy: { ready: true, lag: 0, stalled: [], standstill: {}, partitions: [0, 1] } },
     })
     await worker.stop()
     expect(worker.health()).toMatchObject({ live: false, ready: false })

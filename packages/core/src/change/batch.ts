@@ -6,7 +6,7 @@ import type { Hasher } from './content-hash.ts'
 import { unescapeKey } from './key.ts'
 import { formatPosition, type Position } from './position.ts'
 import type { Stamp } from './stamp.ts'
-import { formatVersion, type Version } from './version.ts'
+import { formatVersion, parseVersion, type Version } from './version.ts'
 
 /** An entry of a partition's stream, as ioredis gives it: its ID and its fields and values in turn. */
 export type StreamEntry = readonly [id: string, fields: readonly string[] | null]
@@ -224,6 +224,35 @@ class LogChange implements Change {
     if (this.#metadata === undefined) return noMetadata
     return parsePayload(this.#metadata, this.position) as Record<string, string>
   }
+}
+
+/** The parts of a change that was stored somewhere else than in a batch. */
+export interface ChangeParts extends Pick<
+  Change,
+  'collection' | 'schemaVersion' | 'key' | 'kind' | 'partition' | 'stamp' | 'time' | 'payload' | 'trace'
+> {
+  readonly version: string
+  /** As JSON. */
+  readonly metadata: string
+}
+
+/** A change put together again, as if it had just been read from the log. */
+export function restoreChange(context: BatchContext, parts: ChangeParts): Change {
+  const { stamp, version, key, kind, partition, time, payload, metadata, trace } = parts
+  return new LogChange(
+    context,
+    partition,
+    parts,
+    key,
+    kind,
+    stamp.epoch,
+    stamp.sequence,
+    parseVersion(version).number,
+    time,
+    payload,
+    metadata,
+    trace,
+  )
 }
 
 /** The upper half of the key's hash, because the lower one decides the partition. */

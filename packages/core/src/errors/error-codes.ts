@@ -44,6 +44,12 @@ export type ErrorCode =
   | 'TARGET_REFUSED'
   | 'CAPTURE_DAMAGED'
   | 'CAPTURE_FENCED'
+  | 'ATTEMPTS_EXHAUSTED'
+  | 'CHANGE_UNREADABLE'
+  | 'WORKER_DIED'
+  | 'PARKING_FULL'
+  | 'PARKED_UNKNOWN'
+  | 'WORKER_UNKNOWN'
 
 export interface ErrorCodeEntry {
   readonly means: string
@@ -285,6 +291,39 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
   CAPTURE_FENCED: {
     means: 'Another process captures into this target under the same name.',
     remedy: 'Let one of them do it, or give them names and targets of their own.',
+    retryable: false,
+  },
+  ATTEMPTS_EXHAUSTED: {
+    means:
+      'The sink could not take a change in as many attempts as its group is given, though it took others.',
+    remedy: 'The key is parked: see with `headwater parked show` what it met, mend that, and feed it back.',
+    retryable: false,
+  },
+  CHANGE_UNREADABLE: {
+    means: 'An entry of the log, or a change in it, cannot be decoded.',
+    remedy: 'It is parked as it lies there: find out who wrote it, then drop it or append the value anew.',
+    retryable: false,
+  },
+  WORKER_DIED: {
+    means: 'Workers died, one after the other, while they applied this change.',
+    remedy:
+      'The key is parked: try the change where nothing can be harmed, mend the cause, and feed it back.',
+    retryable: false,
+  },
+  PARKING_FULL: {
+    means:
+      'A partition has as many keys, or changes of one key, parked as its group allows, and stands still.',
+    remedy: 'Mend the cause, then feed back or drop what is parked; the partition goes on by itself.',
+    retryable: true,
+  },
+  PARKED_UNKNOWN: {
+    means: 'Nothing of this name is parked in the group.',
+    remedy: 'Look with `headwater parked list` what is.',
+    retryable: false,
+  },
+  WORKER_UNKNOWN: {
+    means: 'No live worker has this name.',
+    remedy: 'Look with `headwater status` who owns what.',
     retryable: false,
   },
 }

@@ -18,6 +18,8 @@ export interface PartitionStatus {
   readonly pending: number
   /** Keys set aside. */
   readonly parked: number
+  /** Why the partition stands still although the log is whole: it has parked as much as it may; else undefined. */
+  readonly standstill: string | undefined
   /** What was found wrong with the log, and stops the partition; undefined when nothing was. */
   readonly damage: string | undefined
 }
@@ -75,6 +77,7 @@ async function partitionStatus(
     pending: Number(pending[0]),
     // The empty field stands for nobody.
     parked: Math.max(0, parked - 1),
+    standstill: record['standstill'],
     damage: record['damage'],
   }
 }

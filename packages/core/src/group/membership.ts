@@ -15,13 +15,16 @@ export interface Member {
 }
 
 /** Stands in for the owner of a partition that could not be asked: nobody, and not free either. */
-const unreachable = ['(unreachable)', null]
+const unreachable = ['(unreachable)', null, null]
 
-/** Gives a life sign and sees how the group stands; also in how many ms the next lease of another worker runs out. */
+/**
+ * Gives a life sign and sees how the group stands; also in how many ms the next lease of another worker runs out, and by
+ * partition how often somebody asked for parked keys.
+ */
 export async function observeGroup(
   client: RedisClient,
   { keys, group, worker, leaseMs }: Member,
-): Promise<{ view: GroupView; nextExpiryMs: number }> {
+): Promise<{ view: GroupView; nextExpiryMs: number; redrives: readonly number[] }> {
   const heartbeat = heartbeatScript.run(client, {
     keys: [keys.members(group)],
     args: ['join', worker, leaseMs],
@@ -31,7 +34,7 @@ export async function observeGroup(
     client.time(),
     // A partition that cannot be asked is left alone, whoever has it: its master may be away.
     ...keys.partitions.map((of) =>
-      client.hmget(of.group(group), 'owner', 'expires').catch(() => unreachable),
+      client.hmget(of.group(group), 'owner', 'expires', 'redrives').catch(() => unreachable),
     ),
   ])
   const now = Number(seconds) * 1_000 + Number(microseconds) / 1_000
@@ -43,7 +46,8 @@ export async function observeGroup(
     if (owner !== worker) nextExpiryMs = Math.min(nextExpiryMs, left)
     return owner
   })
-  return { view: { me: worker, members, owners }, nextExpiryMs }
+  const redrives = leases.map(([, , count]) => Number(count ?? 0))
+  return { view: { me: worker, members, owners }, nextExpiryMs, redrives }
 }
 
 export async function leaveGroup(

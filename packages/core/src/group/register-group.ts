@@ -19,7 +19,15 @@ export async function registerGroup(
   const options = { doing: `registering the group ${group}`, deadlineMs }
   for (const [partition, of] of keys.partitions.entries()) {
     const input = {
-      keys: [of.header, of.groups, of.group(group), of.log, of.parkedKeys(group), of.parked(group)],
+      keys: [
+        of.header,
+        of.groups,
+        of.group(group),
+        of.log,
+        of.parkedKeys(group),
+        of.parked(group),
+        of.dropped(group),
+      ],
       args: [group],
     }
     const answer = await persist(connection, options, (client) => registerScript.run(client, input))

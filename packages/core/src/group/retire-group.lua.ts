@@ -1,6 +1,6 @@
 // Generated from retire-group.lua by `pnpm generate`: do not edit.
 export const source: string = `-- Forgets a group in one partition: its progress, its lease, and what is parked. From then on it holds nothing back.
---   KEYS[1] groups  KEYS[2] group  KEYS[3] log  KEYS[4] parked keys  KEYS[5] parked
+--   KEYS[1] groups  KEYS[2] group  KEYS[3] log  KEYS[4] parked keys  KEYS[5] parked  KEYS[6] dropped
 --   ARGV[1] group  ARGV[2] 'forced' or ''
 -- Returns 'retired', 'unknown', or {'live', owner} where a worker has the lease and nothing was forced.
 local lease = redis.call('HMGET', KEYS[2], 'owner', 'expires')
@@ -10,6 +10,6 @@ if ARGV[2] ~= 'forced' and lease[1] and tonumber(lease[2] or '0') > now then ret
 -- None of these is refused by a full Redis.
 local known = redis.call('HDEL', KEYS[1], ARGV[1])
 redis.pcall('XGROUP', 'DESTROY', KEYS[3], ARGV[1])
-redis.call('UNLINK', KEYS[2], KEYS[4], KEYS[5])
+redis.call('UNLINK', KEYS[2], KEYS[4], KEYS[5], KEYS[6])
 return known == 1 and 'retired' or 'unknown'
 `

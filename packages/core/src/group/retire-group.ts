@@ -43,7 +43,7 @@ export async function retireGroup(
   // The first partition last: its registry is the one that names are listed from, so what was cut short can be repeated.
   for (const of of keys.partitions.toReversed()) {
     const input = {
-      keys: [of.groups, of.group(group), of.log, of.parkedKeys(group), of.parked(group)],
+      keys: [of.groups, of.group(group), of.log, of.parkedKeys(group), of.parked(group), of.dropped(group)],
       args: [group, force ? 'forced' : ''],
     }
     const answer = await persist(connection, options, (client) => retireScript.run(client, input))

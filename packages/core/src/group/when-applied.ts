@@ -9,6 +9,7 @@ import { parseHeader, survivedUpTo } from '../log/header.ts'
 import { readRange } from '../log/range.ts'
 import { missingHeader } from '../namespace/metadata.ts'
 import type { NamespaceKeys } from '../namespace/keys.ts'
+import { wasDropped } from '../parking/drop.ts'
 import { parkedField, parseParkedKey } from '../parking/parked-key.ts'
 import type { Connection } from '../redis/connection.ts'
 import { pause, persist } from '../redis/persist.ts'
@@ -21,9 +22,10 @@ import { parseCheckpoint } from './checkpoint.ts'
  * - `applied`: the sink holds it
  * - `superseded`: the sink holds a newer state of its key
  * - `parked`: it was set aside, because the sink rejects it or an earlier change of its key
+ * - `dropped`: it was set aside, and somebody gave it up
  * - `lost`: a failover or restore lost it; it is not in the log any more
  */
-export type AppliedAnswer = 'applied' | 'superseded' | 'parked' | 'lost'
+export type AppliedAnswer = 'applied' | 'superseded' | 'parked' | 'dropped' | 'lost'
 
 export interface WhenAppliedOptions {
   readonly group: string
@@ -191,11 +193,16 @@ export class AppliedWatch {
       }
       const options = { doing: `reading what became of ${formatPosition(partition, stamp)}`, deadlineMs }
       const collection = this.#options.collections.get(change.collection)
-      const marker = await persist(connection, options, (client) =>
-        client.hget(of.parkedKeys(group), parkedField(change.collection, change.key)),
+      const field = parkedField(change.collection, change.key)
+      const [marker, dropped] = await persist(connection, options, (client) =>
+        Promise.all([client.hget(of.parkedKeys(group), field), client.hget(of.dropped(group), field)]),
       )
       if (marker && compareStamps(parseParkedKey(marker).first, stamp) <= 0) {
         waiter.resolve('parked')
+        continue
+      }
+      if (wasDropped(dropped, stamp)) {
+        waiter.resolve('dropped')
         continue
       }
       // An event is not undone by a later one: whoever holds the later state holds its effect.

@@ -39,6 +39,8 @@ export interface PartitionKeys {
   readonly parkedKeys: (group: string) => string
   /** Stream: copies of the changes set aside, in the order of their parking. */
   readonly parked: (group: string) => string
+  /** Hash: collection and key → which parked changes were given up. */
+  readonly dropped: (group: string) => string
 }
 
 export function namespaceKeys(namespace: string, partitions: number): NamespaceKeys {
@@ -71,5 +73,6 @@ function partitionKeys(namespace: string, partition: number): PartitionKeys {
     group: (group) => `${prefix}:group:${group}`,
     parkedKeys: (group) => `${prefix}:parked-keys:${group}`,
     parked: (group) => `${prefix}:parked:${group}`,
+    dropped: (group) => `${prefix}:dropped:${group}`,
   }
 }

@@ -24,6 +24,7 @@ import { pastOf } from '../log/look-back.ts'
 import { readRange, type RangeOptions } from '../log/range.ts'
 import { readPartition, type ReadOptions } from '../log/read.ts'
 import { Origin, type OriginOptions } from '../origin/origin.ts'
+import { Parking } from '../parking/parking.ts'
 import type { Connection } from '../redis/connection.ts'
 import { checkValuesKept, StateReader, type Entity } from '../state/state-reader.ts'
 import { AppendTelemetry } from '../telemetry/append-telemetry.ts'
@@ -300,6 +301,13 @@ export class Log implements AsyncDisposable {
     if (this.#closed) throw this.#closedError('origin')
     for (const collection of options.collections) this.#checkCollection(collection)
     return await Origin.take(this.#parts, this.#router, this.#appender, name, options)
+  }
+
+  /** What a group has parked: to look at, feed back, edit, skip or drop. */
+  parking(group: string): Parking {
+    if (this.#closed) throw this.#closedError('parking')
+    checkGroupName(group)
+    return new Parking(this, this.#parts, group)
   }
 
   /** How far every registered group is, partition by partition. */

@@ -1,36 +1,61 @@
 // Generated from park.lua by `pnpm generate`: do not edit.
-export const source: string = `-- Sets changes of keys aside, if the lease is still the caller's: a marker for each key, and copies in the group's one
--- parked stream. Doing it twice is harmless: only what is newer than the last copy of its key is added.
---   KEYS[1] group  KEYS[2] parked keys  KEYS[3] parked
+export const source: string = `-- Sets changes of one key aside, if the lease is still the caller's: a marker, and copies in the group's one parked
+-- stream. Doing it twice is harmless: only what is newer than the last copy of the key is added.
+--   KEYS[1] group  KEYS[2] parked keys  KEYS[3] parked  KEYS[4] log
 --   ARGV[1] owner  ARGV[2] token
---   ARGV[3…] for each change: field (collection and key), epoch, sequence, reason code, reason, change as JSON
--- Returns 'parked' or 'fenced'.
+--   ARGV[3] park, or divert: only behind what is set aside already  ARGV[4] most keys  ARGV[5] most changes of one key
+--   ARGV[6] field (collection and key)  ARGV[7] reason code  ARGV[8] reason
+--   ARGV[9…] for each change: epoch, sequence, change as JSON
+-- Returns {'parked', set aside, added}, {'keys' or 'queue', set aside, added} when the bound left no room for the rest,
+-- {'absent'} when there is nothing to go behind, or {'fenced'}.
 local group = redis.call('HMGET', KEYS[1], 'owner', 'token')
-if group[1] ~= ARGV[1] or group[2] ~= ARGV[2] then return 'fenced' end
+if group[1] ~= ARGV[1] or group[2] ~= ARGV[2] then return { 'fenced' } end
+local field, code, reason = ARGV[6], ARGV[7], ARGV[8]
+local stored = redis.call('HGET', KEYS[2], field)
+if not stored and ARGV[3] == 'divert' then return { 'absent' } end
+-- The empty field stands for nobody.
+if not stored and redis.call('HLEN', KEYS[2]) > tonumber(ARGV[4]) then return { 'keys', 0, 0 } end
+
 -- A first write that a full Redis does not refuse: parking frees more than it takes.
 redis.call('HDEL', KEYS[1], '')
-local time = redis.call('TIME')
-local now = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
-for at = 3, #ARGV, 6 do
-  local field, epoch, sequence, code, reason, copy = unpack(ARGV, at, at + 5)
-  local stamp = epoch .. '-' .. sequence
-  local marker = redis.call('HGET', KEYS[2], field)
-  local newer = true
-  local parked
-  if marker then
-    parked = cjson.decode(marker)
-    local last_epoch, last_sequence = string.match(parked.last, '^(%d+)%-(%d+)$')
-    last_epoch, last_sequence = tonumber(last_epoch), tonumber(last_sequence)
-    newer = tonumber(epoch) > last_epoch or (tonumber(epoch) == last_epoch and tonumber(sequence) > last_sequence)
-  else
-    parked = { since = now, first = stamp, code = code, reason = reason, count = 0 }
-  end
-  if newer then
-    parked.last = stamp
-    parked.count = parked.count + 1
-    redis.call('XADD', KEYS[3], '*', 'field', field, 'stamp', stamp, 'code', code, 'reason', reason, 'change', copy)
-    redis.call('HSET', KEYS[2], field, cjson.encode(parked))
-  end
+local marker
+local last_epoch, last_sequence = 0, 0
+if stored then
+  marker = cjson.decode(stored)
+  last_epoch, last_sequence = string.match(marker.last, '^(%d+)%-(%d+)$')
+  last_epoch, last_sequence = tonumber(last_epoch), tonumber(last_sequence)
+else
+  local time = redis.call('TIME')
+  local now = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
+  marker = { since = now, first = ARGV[9] .. '-' .. ARGV[10], code = code, reason = reason, count = 0 }
 end
-return 'parked'
+
+local answer, aside, added = 'parked', 0, 0
+for at = 9, #ARGV, 3 do
+  local epoch, sequence, copy = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local newer = tonumber(epoch) > last_epoch or (tonumber(epoch) == last_epoch and tonumber(sequence) > last_sequence)
+  if newer then
+    if marker.count >= tonumber(ARGV[5]) then
+      answer = 'queue'
+      break
+    end
+    local stamp = epoch .. '-' .. sequence
+    local entry = { 'field', field, 'stamp', stamp, 'code', code, 'reason', reason, 'change', copy }
+    -- What cannot be read is kept as it lies in the log, every byte of the batch around it.
+    local batch = code == 'CHANGE_UNREADABLE' and redis.call('XRANGE', KEYS[4], stamp, '+', 'COUNT', 1)[1]
+    if batch then
+      local raw = {}
+      for index, text in ipairs(batch[2]) do raw[index] = #text .. ':' .. text end
+      entry[11], entry[12] = 'raw', table.concat(raw)
+    end
+    local id = redis.call('XADD', KEYS[3], '*', unpack(entry))
+    marker.from = marker.from or id
+    marker.last = stamp
+    marker.count = marker.count + 1
+    added = added + 1
+  end
+  aside = aside + 1
+end
+if added > 0 then redis.call('HSET', KEYS[2], field, cjson.encode(marker)) end
+return { answer, aside, added }
 `

@@ -1,59 +1,68 @@
 import type { Change } from '../change/change.ts'
-import { canonicalJson } from '../change/canonical-json.ts'
 import type { HeadwaterError } from '../errors/headwater-error.ts'
 import type { LeaseRequest } from '../group/lease.ts'
 import type { RedisClient } from '../redis/connection.ts'
 import { script } from '../redis/script.ts'
-import { parkedField } from './parked-key.ts'
 import { source as parkLua } from './park.lua.ts'
+import { encodeCopy } from './parked-copy.ts'
+import { parkedField } from './parked-key.ts'
 
 const parkScript = script('park', parkLua)
+
+/** How much one partition of a group may have set aside before it stops. */
+export interface ParkingBounds {
+  readonly keys: number
+  /** Changes of one key. */
+  readonly changesOfKey: number
+}
+
+export interface ParkRequest {
+  /** Of one key, in order. */
+  readonly changes: readonly Change[]
+  readonly error: HeadwaterError
+  /** Only behind changes of the key that are set aside already. */
+  readonly behind: boolean
+  readonly bounds: ParkingBounds
+}
+
+export type ParkAnswer =
+  /** So many of the changes, from the first, are set aside now; `added` of them were not before. */
+  | {
+      readonly kind: 'parked'
+      readonly aside: number
+      readonly added: number
+      readonly full?: 'keys' | 'queue'
+    }
+  /** There is nothing to go behind: the key was fed back or given up meanwhile. */
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'fenced' }
 
 /** Sets changes of one key aside with the reason, as the holder of a lease. Safe to repeat. */
 export async function park(
   client: RedisClient,
   { keys, group, owner }: LeaseRequest,
   token: number,
-  changes: readonly Change[],
-  error: HeadwaterError,
-): Promise<'parked' | 'fenced'> {
-  const args: (string | number)[] = [owner, token]
-  for (const change of changes) {
-    const { stamp, collection, key } = change
-    args.push(
-      parkedField(collection, key),
-      stamp.epoch,
-      stamp.sequence,
-      error.code,
-      error.message.slice(0, 1_000),
-      copyOf(change),
-    )
-  }
-  const input = { keys: [keys.group(group), keys.parkedKeys(group), keys.parked(group)], args }
-  return (await parkScript.run(client, input)) as 'parked' | 'fenced'
+  { changes, error, behind, bounds }: ParkRequest,
+): Promise<ParkAnswer> {
+  const { collection, key } = changes[0]!
+  const args: (string | number)[] = [
+    owner,
+    token,
+    behind ? 'divert' : 'park',
+    bounds.keys,
+    bounds.changesOfKey,
+    parkedField(collection, key),
+    error.code,
+    reasonOf(error),
+  ]
+  for (const change of changes) args.push(change.stamp.epoch, change.stamp.sequence, encodeCopy(change))
+  const input = { keys: [keys.group(group), keys.parkedKeys(group), keys.parked(group), keys.log], args }
+  const [word, aside, added] = (await parkScript.run(client, input)) as [string, number, number]
+  if (word === 'fenced' || word === 'absent') return { kind: word }
+  return { kind: 'parked', aside, added, ...(word !== 'parked' && { full: word as 'keys' | 'queue' }) }
 }
 
-/** Everything that feeding it back needs: the log may be trimmed by then. */
-function copyOf({
-  collection,
-  key,
-  kind,
-  version,
-  stamp,
-  schemaVersion,
-  time,
-  payload,
-  metadata,
-}: Change): string {
-  return canonicalJson({
-    collection,
-    key,
-    kind,
-    version,
-    stamp: { ...stamp },
-    schemaVersion,
-    time,
-    payload,
-    metadata: { ...metadata },
-  })
+/** What is kept of an error beside the changes that it set aside. */
+export function reasonOf({ code, message }: HeadwaterError): string {
+  return message.replace(` [${code}]`, '').slice(0, 1_000)
 }

@@ -4,6 +4,7 @@ import { assign } from '../group/assignment.ts'
 import { acquireLease, releaseLease, renewLease, type Lease, type LeaseRequest } from '../group/lease.ts'
 import { leaveGroup, observeGroup, type Member } from '../group/membership.ts'
 import type { LogParts } from '../namespace/log.ts'
+import type { ParkingBounds } from '../parking/park.ts'
 import { backoffMs, type Backoff } from '../redis/backoff.ts'
 import type { Connection } from '../redis/connection.ts'
 import { pause } from '../redis/persist.ts'
@@ -32,6 +33,7 @@ export interface GroupRunnerOptions {
   readonly concurrency: number
   readonly prefetch: { readonly changes: number; readonly size: number }
   readonly retry: Backoff
+  readonly parking: ParkingBounds
   readonly onEvent: (event: WorkerEvent) => void
 }
 
@@ -112,10 +114,11 @@ export class GroupRunner {
   async #tick(): Promise<number> {
     const { connection, leaseMs } = this.#options
     if (performance.now() - this.#lastRenewal >= leaseMs / 3) await this.#renew()
-    const { view, nextExpiryMs } = await connection.attempt(
+    const { view, nextExpiryMs, redrives } = await connection.attempt(
       (client) => observeGroup(client, this.#member),
       leaseMs / 3,
     )
+    for (const [partition, { loop }] of this.#holdings) loop?.redrivesAsked(redrives[partition] ?? 0)
     // Our own leases are what we hold, whatever Redis says of them: a lost one is noticed by its renewal.
     const owners = view.owners.map((owner, partition) =>
       this.#holdings.has(partition) ? view.me : owner === view.me ? undefined : owner,
@@ -268,6 +271,8 @@ export class GroupRunner {
         telemetry.parked(partition, count)
         health.progressed(partition)
       },
+      redriven: () => health.progressed(partition),
+      stoodStill: (reason) => health.stoodStill(partition, reason),
       checkpointed: () => health.progressed(partition),
     }
   }

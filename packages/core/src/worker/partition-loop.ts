@@ -1,12 +1,15 @@
 import type { BatchContext } from '../change/batch.ts'
+import type { Change } from '../change/change.ts'
 import { compareStamps, type Stamp } from '../change/stamp.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { commit } from '../group/commit.ts'
 import { raiseEpoch, type Lease, type LeaseRequest } from '../group/lease.ts'
 import { readHeader, sharedUpTo, stampOf, survivedUpTo, type Header } from '../log/header.ts'
 import { missingHeader } from '../namespace/metadata.ts'
-import { park } from '../parking/park.ts'
+import { wasDropped } from '../parking/drop.ts'
+import { park, type ParkingBounds } from '../parking/park.ts'
 import { parkedField } from '../parking/parked-key.ts'
+import { Redriver } from '../parking/redriver.ts'
 import { backoffMs, type Backoff } from '../redis/backoff.ts'
 import { AttemptTimeout, type Connection, type RedisClient } from '../redis/connection.ts'
 import { pause, persist } from '../redis/persist.ts'
@@ -41,6 +44,7 @@ export interface PartitionLoopOptions {
   /** Bounds of what is read ahead. */
   readonly prefetch: { readonly changes: number; readonly size: number }
   readonly retry: Backoff
+  readonly parking: ParkingBounds
   readonly deadlineMs: number
   readonly onEvent: (event: WorkerEvent) => void
 }
@@ -58,6 +62,7 @@ export type PartitionEnd =
 const blockMs = 2_000
 const batchesAtOnceMax = 64
 const idleMs = 500
+const parkedAtOnce = 100
 const betweenReads: Backoff = { firstMs: 50, maxMs: 1_000 }
 
 /** One partition of one group, from the lease that was granted to the lease that is given back. */
@@ -65,11 +70,19 @@ export class PartitionLoop {
   readonly #options: PartitionLoopOptions
   readonly #changed = new Signal()
   readonly #abort = new AbortController()
+  /** As soon as the partition is to be given up; what is at the sink has until `#abort`. */
+  readonly #leaving = new AbortController()
   readonly #blocking: Connection
   #sinkPartition: SinkPartition | undefined
   #dispatcher!: Dispatcher
   #reader: PartitionReader | undefined
   #parkedFields = new Set<string>()
+  /** By field: which changes were given up, for what is delivered again. */
+  #dropped: Readonly<Record<string, string>> = {}
+  /** How often somebody asked for parked keys, as far as it is known, and as far as it was looked after. */
+  #redrives = { asked: 0, done: -1 }
+  /** Parking calls that wait for room: until then nothing new is offered. */
+  #withoutRoom = 0
   #stopping = false
   #end: PartitionEnd | undefined
   #applying = 0
@@ -105,6 +118,7 @@ export class PartitionLoop {
       await Promise.all([
         this.#read().catch(ended),
         this.#apply().catch(ended),
+        this.#redrive().catch(ended),
         this.#commitAndSave().catch(ended),
       ])
     } catch (error) {
@@ -120,6 +134,7 @@ export class PartitionLoop {
   stop(budgetMs: number): void {
     if (this.#stopping) return
     this.#stopping = true
+    this.#leaving.abort(new HeadwaterError('CLOSED', 'The partition is handed over.'))
     void this.#reader?.unblock()
     const timer = setTimeout(
       () => this.#abort.abort(new HeadwaterError('CLOSED', 'The worker stopped before the sink answered.')),
@@ -141,10 +156,18 @@ export class PartitionLoop {
 
   #finish(end: PartitionEnd): void {
     this.#end ??= end
+    this.#leaving.abort(new HeadwaterError('CLOSED', 'The worker gave the partition up.'))
     if (end.kind !== 'stopped')
       this.#abort.abort(new HeadwaterError('CLOSED', 'The worker gave the partition up.'))
     this.#changed.notify()
     void this.#reader?.unblock()
+  }
+
+  /** Somebody has asked for parked keys, so often by now. */
+  redrivesAsked(count: number): void {
+    if (count === this.#redrives.asked) return
+    this.#redrives.asked = count
+    this.#changed.notify()
   }
 
   /** The lease was renewed by a request sent then. */
@@ -217,10 +240,15 @@ export class PartitionLoop {
       deadlineMs,
       signal: this.#abort.signal,
     })
-    const fields = await this.#persist('reading the parked keys', (client) =>
-      client.hkeys(request.keys.parkedKeys(request.group)),
+    const [fields, dropped] = await this.#persist('reading the parked keys', (client) =>
+      Promise.all([
+        client.hkeys(request.keys.parkedKeys(request.group)),
+        client.hgetall(request.keys.dropped(request.group)),
+        client.hdel(request.keys.group(request.group), 'standstill'),
+      ]),
     )
     this.#parkedFields = new Set(fields.filter((field) => field !== ''))
+    this.#dropped = dropped
   }
 
   async #header(): Promise<Header> {
@@ -312,6 +340,10 @@ export class PartitionLoop {
         await this.#changed.wait(rest)
         continue
       }
+      if (this.#withoutRoom > 0) {
+        await this.#changed.wait()
+        continue
+      }
       const runs = this.#applying < concurrency ? this.#dispatcher.take(changesMax, sizeMax) : []
       if (runs.length === 0) {
         await this.#changed.wait()
@@ -332,22 +364,18 @@ export class PartitionLoop {
     const parkedAlready: Run[] = []
     const offered: Run[] = []
     for (const run of runs) {
-      const parked =
-        this.#parkedFields.size > 0 &&
-        this.#parkedFields.has(parkedField(run.change.collection, run.change.key))
-      ;(parked ? parkedAlready : offered).push(run)
+      const field = parkedField(run.change.collection, run.change.key)
+      if (wasDropped(this.#dropped[field], run.change.stamp)) this.#dispatcher.settle(run)
+      else (this.#parkedFields.has(field) ? parkedAlready : offered).push(run)
     }
     for (const run of parkedAlready) {
       const behind = new HeadwaterError('SINK_REJECTED', 'An earlier change of this key is parked.')
-      await this.#park(this.#dispatcher.divert(run), behind)
+      await this.#park(this.#dispatcher.divert(run), behind, { run })
     }
     if (offered.length === 0) return
     const done = this.#dispatcher.checkpoint
     const outcomes = await this.#offer(offered, done)
     const refused = outcomes.filter(({ kind }) => kind === 'retry').length
-    // A call that may never settle holds the partition up: it is opened anew, and the call is fenced.
-    const [outcome] = outcomes
-    if (outcome?.kind === 'retry' && hasLateCall(this.#sinkPartition!)) throw outcome.error
     if (refused === outcomes.length) this.#restSink(outcomes[0]!)
     else this.#failedCalls = 0
     if (refused === 0 && compareStamps(done, this.#saved) > 0) this.#saved = done
@@ -379,6 +407,9 @@ export class PartitionLoop {
     const outcomes = await this.#options.observer.apply(changes, attempt, () =>
       this.#sinkPartition!.apply(changes, this.#position(done), { signal: this.#abort.signal }),
     )
+    // A call that may never settle holds the partition up: it is opened anew, and the call is fenced.
+    const [outcome] = outcomes
+    if (outcome?.kind === 'retry' && hasLateCall(this.#sinkPartition!)) throw outcome.error
     let at = 0
     return presented.map((of) => ('error' in of ? reject(of.error) : outcomes[at++]!))
   }
@@ -412,20 +443,38 @@ export class PartitionLoop {
     )
   }
 
-  async #park(rejected: Rejected, error: HeadwaterError): Promise<void> {
-    const { request, lease, partition, onEvent } = this.#options
-    const chunk = 100
-    for (let from = 0; from < rejected.changes.length; from += chunk) {
-      const changes = rejected.changes.slice(from, from + chunk)
+  /** @param behind the run that goes behind what is parked of its key already */
+  async #park(rejected: Rejected, error: HeadwaterError, behind?: { readonly run: Run }): Promise<void> {
+    const { request, lease, partition, onEvent, parking } = this.#options
+    const [{ collection, key }] = rejected.changes as [Change]
+    const field = parkedField(collection, key)
+    let aside = 0
+    let added = 0
+    let stoodStill = false
+    for (let attempt = 1; aside < rejected.changes.length; attempt++) {
+      const changes = rejected.changes.slice(aside, aside + parkedAtOnce)
       const answer = await this.#persist('parking a key', (client) =>
-        park(client, request, lease.token, changes, error),
+        park(client, request, lease.token, { changes, error, behind: behind !== undefined, bounds: parking }),
       )
-      if (answer === 'fenced') throw new Fenced('another worker took the lease')
+      if (answer.kind === 'fenced') throw new Fenced('another worker took the lease')
+      if (answer.kind === 'absent') {
+        // Fed back or given up since: what waits goes to the sink, as far as it is not set aside already.
+        this.#parkedFields.delete(field)
+        this.#dispatcher.resume(behind!.run)
+        return
+      }
+      aside += answer.aside
+      added += answer.added
+      if (!answer.full) continue
+      if (!stoodStill) await this.#standStill(key, answer.full)
+      stoodStill = true
+      await this.#waitForRoom(attempt)
+      if (this.#ending) return
     }
-    const [change] = rejected.changes
-    this.#parkedFields.add(parkedField(change!.collection, change!.key))
+    if (stoodStill) await this.#goOn()
+    this.#parkedFields.add(field)
     this.#dispatcher.parked(rejected)
-    this.#options.observer.parked(rejected.changes.length)
+    this.#options.observer.parked(added)
     onEvent({
       kind: 'parked',
       group: request.group,
@@ -434,6 +483,102 @@ export class PartitionLoop {
       changes: rejected.changes.length,
       error,
     })
+  }
+  /** There is no room to park: nothing new is offered until there is. */
+  async #standStill(key: string, full: 'keys' | 'queue'): Promise<void> {
+    this.#withoutRoom++
+    if (this.#withoutRoom > 1) return
+    const { request, partition, parking, onEvent, observer } = this.#options
+    const { group } = request
+    const what =
+      full === 'keys'
+        ? `${parking.keys} keys parked`
+        : `${parking.changesOfKey} changes of ${JSON.stringify(key.slice(0, 100))} parked`
+    const error = new HeadwaterError(
+      'PARKING_FULL',
+      `Group ${group} has ${what} in partition ${partition}, as many as it may: feed back or drop some.`,
+    )
+    onEvent({ kind: 'standstill', group, partition, error })
+    observer.stoodStill(error.message)
+    await this.#persist('telling that there is no room to park', (client) =>
+      client.hset(request.keys.group(group), 'standstill', error.message),
+    )
+  }
+
+  /** Until it is time to try again, or the partition is given up. */
+  async #waitForRoom(attempt: number): Promise<void> {
+    const until = performance.now() + backoffMs(betweenReads, attempt)
+    for (let left = until - performance.now(); left > 0 && !this.#ending; left = until - performance.now())
+      await this.#changed.wait(left)
+  }
+
+  async #goOn(): Promise<void> {
+    this.#withoutRoom--
+    if (this.#withoutRoom > 0) return
+    const { request, partition, onEvent, observer } = this.#options
+    observer.stoodStill(undefined)
+    await this.#persist('telling that there is room to park again', (client) =>
+      client.hdel(request.keys.group(request.group), 'standstill'),
+    )
+    onEvent({ kind: 'going-on', group: request.group, partition })
+    this.#changed.notify()
+  }
+
+  /** Feeds back what somebody asks for, beside the changes that come from the log. */
+  async #redrive(): Promise<void> {
+    const { request, lease, partition, sink, observer, onEvent } = this.#options
+    const { group } = request
+    const redriver = new Redriver({
+      ...this.#options,
+      token: lease.token,
+      collection: sink.collection.name,
+      // Also where a group wants to see each change: a newer value is how a bad one is put right.
+      coalesce: sink.takes !== 'events' && sink.collection.state !== 'none',
+      limit: sink.capabilities.batch,
+      signal: this.#leaving.signal,
+      offer: async (runs) => {
+        await this.#turn()
+        const outcomes = await this.#offer(runs, this.#dispatcher.checkpoint)
+        if (outcomes.every(({ kind }) => kind === 'retry')) this.#restSink(outcomes[0]!)
+        return outcomes
+      },
+      freed: (field, key, changes) => {
+        this.#parkedFields.delete(field)
+        observer.redriven()
+        onEvent({ kind: 'redriven', group, partition, key, changes })
+        this.#changed.notify()
+      },
+      refused: (key, error) => {
+        observer.redriven()
+        onEvent({ kind: 'redrive-refused', group, partition, key, error })
+      },
+      superseded: (count) => observer.superseded(count),
+      fenced: () => new Fenced('another worker took the lease'),
+    })
+    while (!this.#ending) {
+      const { asked } = this.#redrives
+      if (this.#redrives.done === asked) {
+        await this.#changed.wait()
+        continue
+      }
+      try {
+        await redriver.run()
+      } catch (error) {
+        if (this.#ending) return
+        throw error
+      }
+      this.#redrives.done = asked
+    }
+  }
+
+  /** Waits until something may be offered to the sink. */
+  async #turn(): Promise<void> {
+    for (;;) {
+      this.#leaving.signal.throwIfAborted()
+      const rest = this.#sinkRestsUntil - performance.now()
+      if (rest <= 0 && performance.now() <= this.#leaseEndsAt) return
+      await this.#changed.wait(rest > 0 ? rest : undefined)
+    }
   }
 
   /** Moves the checkpoint behind what is done, one commit at a time; when nothing is left to do, the sink's own position too. */

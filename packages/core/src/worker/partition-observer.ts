@@ -11,6 +11,11 @@ export interface PartitionObserver {
   ): Promise<readonly Outcome[]>
   /** So many changes were left out for newer ones of their key. */
   superseded(count: number): void
+  /** So many changes were set aside that were not before. */
   parked(count: number): void
+  /** A parked key was fed back, and taken or rejected again. */
+  redriven(): void
+  /** Why nothing is offered to the sink any more; undefined when it goes on. */
+  stoodStill(reason: string | undefined): void
   checkpointed(): void
 }

@@ -19,6 +19,13 @@ export type WorkerEvent =
       readonly changes: number
       readonly error: HeadwaterError
     })
+  /** Nothing of a key is parked any more: its next change goes to the sink again. */
+  | (Where & { readonly kind: 'redriven'; readonly key: string; readonly changes: number })
+  /** A key was fed back, and is rejected again: it stays parked. */
+  | (Where & { readonly kind: 'redrive-refused'; readonly key: string; readonly error: HeadwaterError })
+  /** There is no room to park any more: the partition stands still until there is. */
+  | (Where & { readonly kind: 'standstill'; readonly error: HeadwaterError })
+  | (Where & { readonly kind: 'going-on' })
   /** The group had disappeared from Redis and was made again where the worker stood. */
   | (Where & { readonly kind: 'group-restored' })
   /** The log lost history that the sink, or this worker, had seen. The partition goes on in the history that survived. */

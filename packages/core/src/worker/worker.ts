@@ -4,6 +4,7 @@ import { HeadwaterError } from '../errors/headwater-error.ts'
 import { checkGroupName } from '../group/group-name.ts'
 import { registerGroup } from '../group/register-group.ts'
 import { logParts, type Log } from '../namespace/log.ts'
+import type { ParkingBounds } from '../parking/park.ts'
 import type { Backoff } from '../redis/backoff.ts'
 import { guardSink } from '../sink/guarded-sink.ts'
 import type { AnySink, Sink } from '../sink/sink.ts'
@@ -25,6 +26,11 @@ export interface GroupOptions {
   readonly concurrency?: number
   /** How long one call of the sink may take, in ms. Default 30,000. */
   readonly applyTimeoutMs?: number
+  /**
+   * How much each partition may have parked before it stands still: keys, and changes of one key. Default 1,000 each: so
+   * many bad keys are no bad keys, but a sink that is wrong.
+   */
+  readonly parking?: { readonly keys?: number; readonly changesOfKey?: number }
 }
 
 export interface WorkerOptions {
@@ -100,7 +106,7 @@ export async function startWorker(log: Log, options: WorkerOptions): Promise<Wor
   const tell = logger && logEvents(logger)
   const watches = new Map<string, HealthWatch>()
   const telemetries: GroupTelemetry[] = []
-  const runners = groups.map(({ group, sink, coalesce, concurrency }) => {
+  const runners = groups.map(({ group, sink, coalesce, concurrency, parking }) => {
     const watch = new HealthWatch(stalledAfterMs)
     const telemetry = new GroupTelemetry(parts.namespace, group, () => watch.lags())
     watches.set(group, watch)
@@ -118,6 +124,7 @@ export async function startWorker(log: Log, options: WorkerOptions): Promise<Wor
       leaseMs: Math.ceil(leaseMs * leaseShare),
       coalesce,
       concurrency,
+      parking,
       prefetch: { changes: options.prefetch?.changes ?? 1_000, size: options.prefetch?.size ?? 1_048_576 },
       retry: options.retry ?? { firstMs: 100, maxMs: 30_000 },
       onEvent(event) {
@@ -170,6 +177,7 @@ function checkGroup(
   sink: Sink
   coalesce: boolean
   concurrency: number
+  parking: ParkingBounds
 } {
   checkGroupName(group)
   const {
@@ -177,6 +185,7 @@ function checkGroup(
     coalesce = true,
     concurrency,
     applyTimeoutMs,
+    parking: { keys = 1_000, changesOfKey = 1_000 } = {},
   }: GroupOptions = 'sink' in given ? given : { sink: given }
   if (typeof sink?.open !== 'function') {
     throw new HeadwaterError(
@@ -193,6 +202,8 @@ function checkGroup(
   }
   if (concurrency !== undefined)
     checkInteger(`concurrency of group ${group}`, concurrency, 1, sink.capabilities.concurrency)
+  checkInteger(`parking.keys of group ${group}`, keys, 1, 1_000_000)
+  checkInteger(`parking.changesOfKey of group ${group}`, changesOfKey, 1, 1_000_000)
   noteGroupOfSink(sink, group)
   return {
     group,
@@ -200,6 +211,7 @@ function checkGroup(
     // Events count each for itself, also to a sink that keeps the latest of each key.
     coalesce: coalesce && sink.takes !== 'events' && sink.collection.state !== 'none',
     concurrency: concurrency ?? sink.capabilities.concurrency,
+    parking: { keys, changesOfKey },
   }
 }
 
