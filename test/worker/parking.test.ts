@@ -138,7 +138,8 @@ describe('a change that the sink rejects', () => {
     await drained(log, group)
     expect((await parked()).map(({ content }) => content)).toEqual(['poison', 1, 2])
     expect(contents()).toEqual({})
-    expect((await events.first('parked')).changes).toBe(3)
+    // Together, or behind it where the worker had not read them yet.
+    expect(events.of('parked').reduce((sum, { changes }) => sum + changes, 0)).toBe(3)
   })
 
   it('stays parked with the next worker, which sets later changes aside as well', async () => {
