@@ -7,6 +7,7 @@ export function watchSink<T>(sink: Sink<T>, onApplied: (changes: readonly Change
     async open(options) {
       const opened = await sink.open(options)
       return {
+        ...(opened.snapshot && { snapshot: () => opened.snapshot!() }),
         position: opened.position,
         async apply(changes, position, applyOptions) {
           const outcomes = await opened.apply(changes, position, applyOptions)

@@ -56,7 +56,12 @@ describe('headwater status', () => {
         { name: 'products', state: 'values', partitionKey: false, decider: false },
         { name: 'visits', state: 'values', partitionKey: true, decider: false },
       ],
-      groups: groups.map((group) => ({ ...group, owner: null, damage: null })),
+      groups: groups.map((group) => ({
+        ...group,
+        owner: null,
+        damage: null,
+        proof: { verifiedUpTo: null, verifiedMsAgo: null, latest: null, reason: null },
+      })),
     })
     expect(groups.map(({ lag }) => lag)).toContain(1)
     expect(groups.filter(({ parked }) => parked === 1)).toHaveLength(1)

@@ -10,6 +10,7 @@ import {
   type Change,
   type Fence,
   type Outcome,
+  type PartitionSnapshot,
   type Replacement,
   type SinkPosition,
   type SinkRow,
@@ -615,6 +616,23 @@ const flaws: Record<string, Flaw> = {
     },
     refutes: ['sums up its live rows'],
   },
+  'adds the rows of other partitions to its snapshots': {
+    sink: class extends PliableSink {
+      protected override snapshotOf(): Map<number, bigint> {
+        return new Map([0, 1].flatMap((partition) => [...super.snapshotOf(partition)]))
+      }
+    },
+    refutes: ['keeps in step'],
+  },
+  'adds up its rows when somebody asks for the sums': {
+    sink: class extends PliableSink {
+      protected override async snapshot(partition: number): Promise<PartitionSnapshot> {
+        const later = new Promise<void>((resolve) => setTimeout(resolve, 20))
+        return { sums: later.then(() => this.snapshotOf(partition)) }
+      }
+    },
+    refutes: ['keeps out of a snapshot'],
+  },
   'lists the rows of the whole bucket': {
     sink: class extends PliableSink {
       override listCells({ cells }: CellsQuery) {
@@ -645,7 +663,15 @@ const flaws: Record<string, Flaw> = {
 
 function harness({ sink: SinkClass, nul = true }: Omit<Flaw, 'refutes'>): SinkHarness {
   return {
-    supports: { transactions: true, list: true, read: true, replace: true, digest: true, nul },
+    supports: {
+      transactions: true,
+      list: true,
+      read: true,
+      replace: true,
+      digest: true,
+      snapshot: true,
+      nul,
+    },
     runs: 50,
     patienceMs: 200,
     async open(collection) {

@@ -2,7 +2,15 @@ import { breakable, sinkConformance } from '@headwater/conformance'
 import { memorySink } from '@headwater/core'
 
 sinkConformance('memory', {
-  supports: { transactions: true, list: true, read: true, replace: true, digest: true, nul: true },
+  supports: {
+    transactions: true,
+    list: true,
+    read: true,
+    replace: true,
+    digest: true,
+    snapshot: true,
+    nul: true,
+  },
   runs: 100,
   async open(collection) {
     const sink = memorySink({ collection })

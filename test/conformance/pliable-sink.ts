@@ -13,6 +13,7 @@ import {
   type Fence,
   type OpenPartitionOptions,
   type Outcome,
+  type PartitionSnapshot,
   type Replacement,
   type ReplaceOutcome,
   type Sink,
@@ -97,6 +98,7 @@ export class PliableSink implements Sink {
     read: true,
     replace: true,
     digest: true,
+    snapshot: true,
     concurrency: 2,
     batch: { changes: 200, bytes: 100_000 },
   }
@@ -120,6 +122,7 @@ export class PliableSink implements Sink {
       position,
       apply: (changes, position) => this.apply({ ledger, fence, changes, position }),
       advance: (position) => this.advance({ ledger, fence, position }),
+      snapshot: () => this.snapshot(partition),
       close: async () => {},
     }
   }
@@ -150,6 +153,18 @@ export class PliableSink implements Sink {
   async *listCells({ depth, cells }: CellsQuery): AsyncIterable<SinkRow> {
     const names = cells.map(nameOf)
     for (const row of this.counted()) if (names.includes(nameOf(cellOf(row, depth)))) yield row
+  }
+
+  protected async snapshot(partition: number): Promise<PartitionSnapshot> {
+    return { sums: Promise.resolve(this.snapshotOf(partition)) }
+  }
+
+  protected snapshotOf(partition: number): Map<number, bigint> {
+    const sums = new Map<number, bigint>()
+    for (const row of this.counted()) {
+      if (row.partition === partition) sums.set(row.bucket, (sums.get(row.bucket) ?? 0n) + row.hash)
+    }
+    return sums
   }
 
   protected counted(): Row[] {

@@ -23,7 +23,15 @@ sinkConformance('postgres jsonb', harness('jsonb'))
 
 function harness(layout: Layout): SinkHarness {
   return {
-    supports: { transactions: true, list: true, read: true, replace: true, digest: true, nul: false },
+    supports: {
+      transactions: true,
+      list: true,
+      read: true,
+      replace: true,
+      digest: true,
+      snapshot: true,
+      nul: false,
+    },
     absentAsNull: layout === 'columns',
     ...(layout === 'columns' && { poison: (book) => ({ ...book, pages: 0.5 }) }),
     async open(collection) {

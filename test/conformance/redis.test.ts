@@ -21,7 +21,15 @@ sinkConformance('redis hash', harness('hash'))
 
 function harness(value: ValueLayout): SinkHarness {
   return {
-    supports: { transactions: true, list: true, read: true, replace: true, digest: true, nul: true },
+    supports: {
+      transactions: true,
+      list: true,
+      read: true,
+      replace: true,
+      digest: true,
+      snapshot: true,
+      nul: true,
+    },
     async open(collection) {
       const name = `${server.namespacePrefix}${randomUUID()}`
       const clients: Redis[] = []

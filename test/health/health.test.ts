@@ -46,7 +46,16 @@ describe('a worker', () => {
     expect(worker.health()).toEqual({
       live: true,
       ready: true,
-      groups: { copy: { ready: true, lag: 0, stalled: [], standstill: {}, partitions: [0, 1] } },
+      groups: {
+        copy: {
+          ready: true,
+          lag: 0,
+          stalled: [],
+            standstill: {},
+          partitions: [0, 1],
+          proof: { state: 'pending', ageMs: undefined, different: [] },
+        },
+      },
     })
     await worker.stop()
     expect(worker.health()).toMatchObject({ live: false, ready: false })

@@ -59,6 +59,7 @@ const settings: Record<keyof Config, true> = {
   prefetch: true,
   retry: true,
   stalledAfterMs: true,
+  markEveryMs: true,
   name: true,
 }
 

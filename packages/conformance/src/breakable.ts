@@ -31,6 +31,7 @@ export function breakable(sink: Sink): FaultySink {
     position: partition.position,
     apply: (changes, position, options) => through(() => partition.apply(changes, position, options)),
     advance: (position) => through(() => partition.advance(position)),
+    ...(partition.snapshot && { snapshot: () => through(() => partition.snapshot!()) }),
     close: () => partition.close(),
   })
   return {

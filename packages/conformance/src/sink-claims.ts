@@ -7,6 +7,7 @@ import { newestWinsClaims } from './claims/newest-wins.ts'
 import { positionClaims } from './claims/position.ts'
 import { replicaClaims } from './claims/replica.ts'
 import { replaceClaims } from './claims/replace.ts'
+import { snapshotClaims } from './claims/snapshot.ts'
 import { valueClaims } from './claims/values.ts'
 import type { SinkClaim } from './sink-claim.ts'
 
@@ -20,6 +21,7 @@ export const sinkClaims: readonly SinkClaim[] = [
   ...valueClaims,
   ...replaceClaims,
   ...digestClaims,
+  ...snapshotClaims,
   ...capabilityClaims,
   ...lifetimeClaims,
 ]

@@ -12,6 +12,8 @@ export interface SinkHarness {
     readonly replace?: boolean
     /** Default false. */
     readonly digest?: boolean
+    /** Default false. */
+    readonly snapshot?: boolean
     /** Whether keys and texts may contain U+0000. Where not, such a change must be rejected, and only that one. */
     readonly nul: boolean
   }

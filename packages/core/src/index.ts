@@ -73,6 +73,7 @@ export type {
   AnySink,
   Fence,
   OpenPartitionOptions,
+  PartitionSnapshot,
   Replacement,
   ReplaceOutcome,
   Sink,
@@ -85,7 +86,8 @@ export type {
 export type { Logger } from './telemetry/logger.ts'
 export { fakeLog, type FakeLogOptions, type LogForApplications } from './testing/fake-log.ts'
 export { specification, type Specification, type SpecifiedCommand } from './testing/specification.ts'
-export type { GroupHealth } from './worker/group-health.ts'
+export type { CheckResult, PartitionProof } from './proof/partition-proof.ts'
+export type { GroupHealth, ProofHealth } from './worker/group-health.ts'
 export {
   startWorker,
   type GroupOptions,

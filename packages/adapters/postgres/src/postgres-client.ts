@@ -114,6 +114,19 @@ export async function inTransaction<R>(client: PostgresClient, work: () => Promi
   }
 }
 
+/** Runs `work` on the database as it is when `work` begins, whatever others commit meanwhile. Nothing can be written. */
+export async function inSnapshot<R>(client: PostgresClient, work: () => Promise<R>): Promise<R> {
+  await query(client, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
+  try {
+    // The first statement after BEGIN takes the snapshot.
+    await query(client, 'SELECT')
+    return await work()
+  } finally {
+    // Where this fails, the connection is gone, and the transaction with it.
+    await query(client, 'ROLLBACK').catch(ignore)
+  }
+}
+
 /** A pool without a listener ends the process when an idle connection breaks. The next statement meets that anyway. */
 export function surviveIdleErrors(pool: PostgresPool): void {
   if (pool.listenerCount('error') === 0) pool.on('error', ignore)

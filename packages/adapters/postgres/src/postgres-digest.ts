@@ -30,6 +30,21 @@ export async function digestRows(
   }))
 }
 
+/** The sums of one partition's rows, by bucket. */
+export async function sumRows(
+  client: PostgresClient,
+  { own, sql }: Target,
+  partition: number,
+): Promise<ReadonlyMap<number, bigint>> {
+  const rows = await query(
+    client,
+    `SELECT ${quote(own.bucket)} AS bucket, mod(sum(${quote(own.hash)}::numeric), 18446744073709551616) AS sum
+      FROM ${sql.table} WHERE ${quote(own.partition)} = $1 GROUP BY 1`,
+    [partition],
+  )
+  return new Map(rows.map(({ bucket, sum }) => [Number(bucket), BigInt(sum ?? 0)]))
+}
+
 /** The live rows in some cells, by key. */
 export async function* listCellRows(
   target: Target,

@@ -6,12 +6,14 @@ import {
   type Change,
   type OpenPartitionOptions,
   type Outcome,
+  type PartitionSnapshot,
   type SinkPartition,
   type SinkPosition,
 } from '@headwater/core'
 import type { ApplyAnswer, ApplyStatement, WrittenChange } from './apply-statement.ts'
 import { advancePartition, fenced, rolledBack, type OpenedPartition } from './open-partition.ts'
-import type { PostgresClient } from './postgres-client.ts'
+import { inSnapshot, type PostgresClient } from './postgres-client.ts'
+import { sumRows } from './postgres-digest.ts'
 import { isAboutRows, postgresError } from './postgres-error.ts'
 import { checkTarget, type Target } from './postgres-schema.ts'
 import type { RowLayout } from './row-layout.ts'
@@ -62,6 +64,21 @@ export class PostgresPartition implements SinkPartition {
   async advance(position: SinkPosition): Promise<void> {
     const { sinkName, target, place, call } = this.#options
     await call((client) => advancePartition(client, target, sinkName, place, position, this.#turn))
+  }
+
+  /** Of a snapshot of the database: resolves when that is taken. The rows are added up afterwards, and nobody waits for it. */
+  async snapshot(): Promise<PartitionSnapshot> {
+    const { target, place, call } = this.#options
+    let isTaken!: () => void
+    const taken = new Promise<void>((resolve) => (isTaken = resolve))
+    const sums = call((client) =>
+      inSnapshot(client, () => {
+        isTaken()
+        return sumRows(client, target, place.partition)
+      }),
+    )
+    await Promise.race([taken, sums])
+    return { sums }
   }
 
   async close(): Promise<void> {}

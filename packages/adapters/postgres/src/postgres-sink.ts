@@ -13,7 +13,10 @@ import { prepareTarget, targetOf } from './postgres-schema.ts'
 import { columnLayout, documentLayout, type RowLayout } from './row-layout.ts'
 
 export interface PostgresSinkOptions<T> {
-  /** The `Pool` of `pg`. One connection is used at a time for each partition that a worker owns. Never closed by us. */
+  /**
+   * The `Pool` of `pg`. One connection is used at a time for each partition that a worker owns, and one more while the
+   * partition is checked at a marker. Never closed by us.
+   */
   readonly pool: PostgresPool
   readonly collection: CollectionOf<T>
   readonly table: string
@@ -73,6 +76,7 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): Sink<T> {
       read: true,
       replace: true,
       digest: true,
+      snapshot: true,
       concurrency: 1,
       batch: { changes: 500, bytes: 4 * 1_048_576 },
     },

@@ -22,8 +22,9 @@ import { dataType, runScript, type RedisTarget } from './redis-target.ts'
 import { textReply } from './reply.ts'
 import { rowRecord } from './row-record.ts'
 import { script } from './script.ts'
+import { source as sumsSource } from './sums.lua.ts'
 
-const applyScript = script(partitionSource, applySource)
+const applyScript = script(partitionSource, sumsSource, applySource)
 
 /** A change in the words of Redis. */
 export interface Write {
@@ -71,7 +72,8 @@ export async function applyWrites(
   writes: readonly Write[],
   { place, right, fenceRule, progress }: ApplyOptions,
 ): Promise<Applied> {
-  const keys = [place.rows, place.fences, ...writes.map(({ dataKey }) => dataKey)]
+  const sums = target.keys.sumsOf?.(right.partition) ?? place.fences
+  const keys = [place.rows, place.fences, sums, ...writes.map(({ dataKey }) => dataKey)]
   const args: (string | Buffer)[] = [
     partitionName(right),
     formatFence(right.fence),

@@ -1,6 +1,7 @@
 // Generated from apply.lua by `pnpm generate`: do not edit.
-export const source: string = `-- Applies those changes that are newer than what is held, with their bookkeeping. (With partition.lua.)
---   KEYS[1] rows   KEYS[2] fences   KEYS[3 …] the data key of each change
+export const source: string = `-- Applies those changes that are newer than what is held, with their bookkeeping. (With partition.lua and sums.lua.)
+--   KEYS[1] rows   KEYS[2] fences   KEYS[3] sums, or fences once more where no sums are kept
+--   KEYS[4 …] the data key of each change
 --   ARGV[1] partition and group
 --   ARGV[2] fence
 --   ARGV[3] 'same': the fence must be the stored one; 'newest': none newer may be stored, and it is stored
@@ -12,10 +13,11 @@ export const source: string = `-- Applies those changes that are newer than what
 --
 -- Scripts are not rolled back. So everything that can be wrong with a change is looked at before the first write,
 -- and bookkeeping is written last: a script that is stopped half-way has written data that is written again.
-local rows_key, fences_key, first_data_key = KEYS[1], KEYS[2], 3
+local rows_key, fences_key, sums_key, first_data_key = KEYS[1], KEYS[2], KEYS[3], 4
 local partition, fence, fence_rule, position = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local confirmed, data_type, first_change = tonumber(ARGV[5]), ARGV[6], 7
 local fence_field = 'fence ' .. partition
+local partition_number = tonumber(string.match(partition, '^%d+'))
 
 -- unpack fails at about 8,000 values. An even number keeps pairs together.
 local CHUNK = 3000
@@ -63,13 +65,15 @@ if not may_write then return { 'fenced', held_fence or '' } end
 if calls < confirmed then return { 'rolled back' } end
 
 local held = held_records()
-local reply, records, removed, strings, hashes = { 'done', '0' }, {}, {}, {}, {}
+local reply, records, removed, strings, hashes, sums = { 'done', '0' }, {}, {}, {}, {}, {}
 local at = first_change
 for index = first_data_key, #KEYS do
   local data_key, record, parts = KEYS[index], ARGV[at], tonumber(ARGV[at + 1])
   local first, last = at + 2, at + 1 + parts
   local outcome = judge(data_key, record, held[data_key])
   if outcome == 'applied' then
+    add_to_sums(sums, partition_number, held[data_key], -1)
+    add_to_sums(sums, partition_number, record, 1)
     -- Another entity of this batch may be given the same data key.
     held[data_key] = record
     records[#records + 1] = data_key
@@ -98,6 +102,7 @@ for _, hash in ipairs(hashes) do
   call_in_chunks(ARGV, first, last, 'HSET', data_key)
 end
 call_in_chunks(records, 1, #records, 'HSET', rows_key)
+if sums_key ~= fences_key then keep_sums(sums_key, sums) end
 if held_fence ~= fence then redis.call('HSET', fences_key, fence_field, fence) end
 if position ~= '' then
   reply[2] = store_progress(fences_key, partition, held_position, position, calls)

@@ -3,7 +3,7 @@ import { hashSlot, slotTags } from './hash-slot.ts'
 /**
  * The sink's bookkeeping: every key of its own that it ever writes. They begin with a prefix that no data key may have.
  *
- * On one server (or behind Sentinel) that is `<prefix>:progress` and `<prefix>:rows`. On a Cluster a script can
+ * On one server (or behind Sentinel) that is `<prefix>:progress`, `<prefix>:rows` and `<prefix>:sums:<partition>`. On a Cluster a script can
  * only use keys of one slot, so rows stand in the slot of their data key: `<prefix>:rows:{tag}`, where the tag is
  * a fixed short text of that slot.
  */
@@ -12,6 +12,8 @@ export interface RedisKeys {
   readonly progress: string
   /** Where the bookkeeping of a data key stands. Data keys with the same `rows` can be used in one script. */
   placeOf(dataKey: string): Place
+  /** Hash: sums of the content hashes of a partition's live rows. Only on one server. */
+  sumsOf?(partition: number): string
   /** The `rows` key of every place there can be. */
   allRows(): readonly string[]
 }
@@ -26,7 +28,12 @@ export interface Place {
 export function serverKeys(prefix: string): RedisKeys {
   const progress = `${prefix}:progress`
   const place = { rows: `${prefix}:rows`, fences: progress }
-  return { progress, placeOf: () => place, allRows: () => [place.rows] }
+  return {
+    progress,
+    placeOf: () => place,
+    sumsOf: (partition) => `${prefix}:sums:${partition}`,
+    allRows: () => [place.rows],
+  }
 }
 
 export function clusterKeys(prefix: string): RedisKeys {

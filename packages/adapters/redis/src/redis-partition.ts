@@ -4,6 +4,7 @@ import {
   retry,
   type Change,
   type Outcome,
+  type PartitionSnapshot,
   type SinkPartition,
   type SinkPosition,
 } from '@headwater/core'
@@ -15,6 +16,7 @@ import {
   type Outcomes,
   type Write,
 } from './apply-script.ts'
+import { snapshotOf } from './kept-sums.ts'
 import { storePosition, type PartitionRight, type Progress } from './partition-scripts.ts'
 import { isOutOfMemory } from './redis-failure.ts'
 import type { RedisTarget } from './redis-target.ts'
@@ -26,12 +28,16 @@ export class RedisPartition implements SinkPartition {
   readonly #right: PartitionRight
   /** Confirmed so far; a server that counts fewer has lost what it confirmed. */
   #calls: number
+  /** Not on a Cluster, where rows stand in thousands of places. */
+  readonly snapshot?: () => Promise<PartitionSnapshot>
 
   constructor(target: RedisTarget, right: PartitionRight, { position, calls }: Progress) {
     this.position = position
     this.#target = target
     this.#right = right
     this.#calls = calls
+    const sums = target.keys.sumsOf?.(right.partition)
+    if (sums !== undefined) this.snapshot = () => snapshotOf(target, right.partition, sums)
   }
 
   /**

@@ -11,8 +11,9 @@ import { dataType, runScript, type RedisTarget } from './redis-target.ts'
 import { source as replaceSource } from './replace.lua.ts'
 import { rowRecord } from './row-record.ts'
 import { script } from './script.ts'
+import { source as sumsSource } from './sums.lua.ts'
 
-const replaceScript = script(markSource, replaceSource)
+const replaceScript = script(markSource, sumsSource, replaceSource)
 
 /** Puts keys right, each in one atomic step. */
 export async function replaceRows(
@@ -24,7 +25,7 @@ export async function replaceRows(
 
 async function replaceRow(
   target: RedisTarget,
-  { key, observed, change }: Replacement,
+  { key, partition, observed, change }: Replacement,
 ): Promise<ReplaceOutcome> {
   let dataKey: string
   let parts: readonly string[]
@@ -36,9 +37,10 @@ async function replaceRow(
     throw error
   }
   const { rows } = target.keys.placeOf(dataKey)
+  const sums = target.keys.sumsOf?.(partition) ?? rows
   const record = change ? rowRecord(change) : ''
-  const args = [dataType(target.layout), observed?.mark ?? '', record, ...parts]
-  const answer = String(await runScript(target, replaceScript, { keys: [rows, dataKey], args }))
+  const args = [dataType(target.layout), observed?.mark ?? '', record, String(partition), ...parts]
+  const answer = String(await runScript(target, replaceScript, { keys: [rows, dataKey, sums], args }))
   if (answer === 'replaced' || answer === 'changed') return { kind: answer }
   const what = `its Redis key ${JSON.stringify(dataKey)} holds a ${answer.slice('type '.length)}`
   const message = `The entity ${JSON.stringify(key)} cannot be stored: ${what}, which is not ours to overwrite.`

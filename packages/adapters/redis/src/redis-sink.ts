@@ -58,6 +58,7 @@ export function redisSink<T>(options: RedisSinkOptions<T>): Sink<T> {
       read: true,
       replace: true,
       digest: !client.isCluster,
+      snapshot: !client.isCluster,
       // Calls of one partition would only wait for each other: a server runs one script at a time.
       concurrency: 1,
       batch: { changes: 500, bytes: 1_048_576 },

@@ -1,7 +1,7 @@
-import type { PartitionStatus, StoredCollection } from '@headwater/core'
+import type { PartitionProof, PartitionStatus, StoredCollection } from '@headwater/core'
 import type { Invocation } from '../invocation.ts'
 import { openLog } from '../open-log.ts'
-import { count, type Output } from '../output.ts'
+import { count, duration, type Output } from '../output.ts'
 import { table } from '../table.ts'
 import { showOrWatch, type WatchFlag } from '../watch.ts'
 
@@ -19,15 +19,22 @@ export async function status({ options, output }: Invocation, { watch }: StatusF
       const summary = `${namespace}: ${partitions} partitions; ${collectionsText(collections)}`
       if (groups.length === 0)
         return `${summary}\nNo group is registered: the first worker that runs one registers it.`
-      return [summary, groupsTable(output, groups), ...damages(output, groups)].join('\n')
+      const lines = [...damages(output, groups), ...doubts(output, groups)]
+      return [summary, groupsTable(output, groups), ...lines].join('\n')
     }
     return { json: { namespace, partitions, collections, groups: groups.map(statusJson) }, text }
   })
 }
 
 /** With null for what is not there, so that every row has every property. */
-function statusJson({ owner, damage, ...rest }: PartitionStatus): object {
-  return { ...rest, owner: owner ?? null, damage: damage ?? null }
+function statusJson({ owner, damage, proof, ...rest }: PartitionStatus): object {
+  const { verifiedUpTo = null, verifiedMsAgo = null, latest = null, reason = null } = proof
+  return {
+    ...rest,
+    owner: owner ?? null,
+    damage: damage ?? null,
+    proof: { verifiedUpTo, verifiedMsAgo, latest, reason },
+  }
 }
 
 function collectionsText(collections: readonly StoredCollection[]): string {
@@ -62,6 +69,11 @@ function groupsTable(output: Output, groups: readonly PartitionStatus[]): string
         style: ({ parked }, text) => warn(parked, text),
       },
       {
+        title: 'verified',
+        text: ({ proof }) => verifiedText(proof),
+        style: ({ proof }, text) => (proof.latest === 'different' ? output.style('red', text) : text),
+      },
+      {
         title: 'damage',
         text: ({ damage }) => (damage === undefined ? '' : 'damaged'),
         style: (_, text) => output.style('red', text),
@@ -69,6 +81,23 @@ function groupsTable(output: Output, groups: readonly PartitionStatus[]): string
     ],
     groups,
   )
+}
+
+/** Up to where and how long ago the sink was last proven equal; or that it is not. */
+function verifiedText({ verifiedUpTo, verifiedMsAgo = 0, latest }: PartitionProof): string {
+  if (latest === 'different') return 'different'
+  if (verifiedUpTo === undefined) return latest === undefined ? 'not yet' : 'not provable'
+  return `${verifiedUpTo}, ${duration(Math.round(verifiedMsAgo / 1_000))} ago`
+}
+
+/** Why a sink was not proven equal the last time. */
+function doubts(output: Output, groups: readonly PartitionStatus[]): string[] {
+  return groups
+    .filter(({ proof }) => proof.reason !== undefined)
+    .map(({ group, partition, proof }) => {
+      const line = `${group}/${partition} ${proof.latest === 'different' ? 'differs' : 'not provable'}: ${proof.reason}`
+      return proof.latest === 'different' ? output.style('red', line) : line
+    })
 }
 
 function damages(output: Output, groups: readonly PartitionStatus[]): string[] {

@@ -10,9 +10,17 @@ export const capabilityClaims: readonly SinkClaim[] = [
     claim: 'declares what it is expected to support, and has nothing that it does not declare',
     run: (harness) =>
       Trial.run(harness, books, async ({ target: { sink } }) => {
-        const { transactions, list, read, replace = false, digest = false } = sink.capabilities
-        const expected = { replace: false, digest: false, ...harness.supports }
-        assert.deepEqual({ transactions, list, read, replace, digest, nul: expected.nul }, expected)
+        const {
+          transactions,
+          list,
+          read,
+          replace = false,
+          digest = false,
+          snapshot = false,
+        } = sink.capabilities
+        const expected = { replace: false, digest: false, snapshot: false, ...harness.supports }
+        const { nul } = expected
+        assert.deepEqual({ transactions, list, read, replace, digest, snapshot, nul }, expected)
         const has = {
           list: 'list' in sink,
           read: 'read' in sink,

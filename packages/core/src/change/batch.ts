@@ -1,6 +1,7 @@
 import type { AnyCollection } from '../collection/collection.ts'
 import { upcast } from '../collection/upcast.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
+import { markerType, parseMarkerSums, type Marker } from '../proof/marker.ts'
 import type { Change, ChangeKind } from './change.ts'
 import type { Hasher } from './content-hash.ts'
 import { unescapeKey } from './key.ts'
@@ -25,6 +26,8 @@ export interface Batch {
   /** Characters of payload and keys: what it costs to hold it. */
   readonly size: number
   readonly changes: readonly Change[]
+  /** Where the entry is a marker: then it holds no change, and takes one sequence all the same. */
+  readonly marker?: Marker
 }
 
 /** What decoding needs to know of the log. */
@@ -68,6 +71,12 @@ export function decodeBatch(partition: number, [id, fields]: StreamEntry, contex
   const versions = text('versions').split(' ')
   const keys = text('keys').split('\n')
   const payloads = text('payloads').split('\n')
+  if (text('types') === markerType) {
+    const sums = parseMarkerSums(text('payloads'), context.buckets) ?? stray('its sums cannot be read')
+    if (first !== last) stray('a marker takes one sequence')
+    const marker: Marker = { partition, stamp: { epoch, sequence: last }, time, sums }
+    return { partition, id, epoch, first, last, time, size: text('payloads').length, changes: [], marker }
+  }
   const types = text('types')
     .split('\n')
     .map((line) => parseType(line) ?? stray(`its type is ${JSON.stringify(line.slice(0, 80))}`))

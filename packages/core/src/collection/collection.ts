@@ -1,6 +1,7 @@
 import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import type { DeleteRequest, PatchRequest, PutRequest } from '../append/change-request.ts'
+import { reservedPrefix } from '../proof/marker.ts'
 import type { Decides } from './decider.ts'
 import type { Upcasters } from './upcast.ts'
 
@@ -117,6 +118,12 @@ export function checkShared(name: string, options: SharedOptions | undefined): v
   const { partitionKey, schemaVersion = 1, upcast } = options ?? {}
   if (typeof name !== 'string' || !namePattern.test(name)) {
     invalidCollection(name, 'a name is 1 to 48 of a-z, 0-9, "_" and "-", and begins with a letter.')
+  }
+  if (name.startsWith(reservedPrefix)) {
+    invalidCollection(
+      name,
+      `names that begin with "${reservedPrefix}" are kept for what the log itself writes.`,
+    )
   }
   if (partitionKey !== undefined && typeof partitionKey !== 'function') {
     invalidCollection(name, 'partitionKey must be a function from a key to a text.')

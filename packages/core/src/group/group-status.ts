@@ -1,6 +1,7 @@
 import { formatPosition, type Position } from '../change/position.ts'
 import type { NamespaceKeys, PartitionKeys } from '../namespace/keys.ts'
 import type { Connection } from '../redis/connection.ts'
+import { parseProof, type PartitionProof } from '../proof/partition-proof.ts'
 import { persist } from '../redis/persist.ts'
 import { parseCheckpoint } from './checkpoint.ts'
 
@@ -22,6 +23,8 @@ export interface PartitionStatus {
   readonly standstill: string | undefined
   /** What was found wrong with the log, and stops the partition; undefined when nothing was. */
   readonly damage: string | undefined
+  /** What the markers in the log have proven of the sink. */
+  readonly proof: PartitionProof
 }
 
 /** The groups that are registered, by name. */
@@ -79,6 +82,7 @@ async function partitionStatus(
     parked: Math.max(0, parked - 1),
     standstill: record['standstill'],
     damage: record['damage'],
+    proof: parseProof(record, partition, now),
   }
 }
 

@@ -3,7 +3,7 @@ import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { CallSlots } from './call-slots.ts'
 import { callWithDeadline } from './call-with-deadline.ts'
 import { reject, retry, type Outcome } from './outcome.ts'
-import type { Sink, SinkPartition, SinkPosition } from './sink.ts'
+import type { PartitionSnapshot, Sink, SinkPartition, SinkPosition } from './sink.ts'
 import { sinkError } from './sink-error.ts'
 import { splitBatch } from './split-batch.ts'
 
@@ -19,6 +19,7 @@ interface GuardedPartitionOptions {
 /** One opened partition of a guarded sink. */
 export class GuardedPartition implements SinkPartition {
   readonly position: SinkPosition | undefined
+  readonly snapshot?: () => Promise<PartitionSnapshot>
   readonly #sink: Sink
   readonly #partition: number
   readonly #opened: SinkPartition
@@ -37,6 +38,8 @@ export class GuardedPartition implements SinkPartition {
     this.#timeoutMs = timeoutMs
     this.#slots = new CallSlots(sink.capabilities.concurrency)
     this.#closed = closed
+    const look = opened.snapshot?.bind(opened)
+    if (look) this.snapshot = () => this.#snapshot(look)
   }
 
   async apply(
@@ -52,6 +55,16 @@ export class GuardedPartition implements SinkPartition {
     await this.#inSlot(async () => {
       try {
         await this.#call('advance', () => this.#opened.advance(position))
+      } catch (error) {
+        throw sinkError(this.#sink.name, error)
+      }
+    })
+  }
+
+  async #snapshot(look: () => Promise<PartitionSnapshot>): Promise<PartitionSnapshot> {
+    return await this.#inSlot(async () => {
+      try {
+        return await this.#call('snapshot', look)
       } catch (error) {
         throw sinkError(this.#sink.name, error)
       }

@@ -43,6 +43,7 @@ export function guardSink<T>(
     if (closing) await opened.close()
     checkOpen()
     checkPosition(name, opened)
+    checkSnapshot(sink, opened)
     const guarded: SinkPartition = new GuardedPartition({
       sink,
       partition: options.partition,
@@ -148,6 +149,12 @@ function checkCapabilities(sink: Sink): void {
       has ? `has ${method}() and does not declare it` : `declares ${method} and has no ${method}()`,
     )
   }
+  if (capabilities.snapshot && !(capabilities.digest && capabilities.read)) {
+    throw broken(
+      name,
+      'declares snapshot, but not both digest and read, by which a difference is looked into',
+    )
+  }
   const { concurrency, batch } = capabilities
   for (const [limit, value] of Object.entries({
     concurrency,
@@ -166,6 +173,13 @@ function checkPosition(name: string, { position }: SinkPartition): void {
   if (!Number.isSafeInteger(epoch) || !Number.isSafeInteger(sequence) || typeof branch !== 'string') {
     throw broken(name, `was opened at ${JSON.stringify(position)}, which is no position`)
   }
+}
+
+function checkSnapshot({ name, capabilities }: Sink, opened: SinkPartition): void {
+  const has = opened.snapshot !== undefined
+  if (has === (capabilities.snapshot ?? false)) return
+  const what = has ? 'has snapshot() and does not declare it' : 'declares snapshot and has no snapshot()'
+  throw broken(name, `opened a partition that ${what}`)
 }
 
 function broken(name: string, what: string): HeadwaterError {

@@ -67,6 +67,7 @@ export function memorySink<T>(options: MemorySinkOptions<T>): MemorySink<T> {
       read: true,
       replace: true,
       digest: true,
+      snapshot: true,
       concurrency,
       batch,
     },
@@ -130,6 +131,10 @@ function openPartition(name: string, target: MemoryTarget, options: OpenPartitio
     async advance(position) {
       checkFence()
       store(position)
+    },
+    async snapshot() {
+      const cells = digestOf(target, { depth: 0 }).filter((cell) => cell.partition === partition)
+      return { sums: Promise.resolve(new Map(cells.map(({ bucket, sum }) => [bucket, sum]))) }
     },
     close: async () => {},
   }

@@ -72,6 +72,8 @@ export interface SinkCapabilities {
   readonly replace?: boolean
   /** Whether `digest` and `listCells` are there. Default false. */
   readonly digest?: boolean
+  /** Whether its partitions have `snapshot`, so that it is checked at the markers of the log. Needs `digest`. Default false. */
+  readonly snapshot?: boolean
   /** How many `apply` calls of one partition may run at the same time; their keys never overlap. */
   readonly concurrency: number
   /** The most changes, and the most bytes of payload, that one `apply` should be given. */
@@ -110,10 +112,26 @@ export interface SinkPartition {
     position: SinkPosition,
     options: { signal: AbortSignal },
   ): Promise<readonly Outcome[]>
+  /**
+   * Looks at the sums of the partition's live rows between two calls of `apply`: resolves as soon as later calls cannot
+   * change what they come to. Only where `capabilities.snapshot`.
+   */
+  snapshot?(): Promise<PartitionSnapshot>
   /** Stores a position without changes: when the partition has gone idle, and before it is handed over. */
   advance(position: SinkPosition): Promise<void>
   /** The worker stops using the partition. Does not take back the fence: the next owner's is greater. */
   close(): Promise<void>
+}
+
+/** The content hashes of a partition's live rows, summed up as they were at one moment. */
+export interface PartitionSnapshot {
+  /** By bucket, modulo 2^64; a bucket without rows may be left out. */
+  readonly sums: Promise<ReadonlyMap<number, bigint>>
+  /**
+   * Where the sums are kept as changes are applied, instead of added up: adds up the rows as they are now, and keeps that
+   * from now on. The caller sees to it that nothing is applied meanwhile.
+   */
+  readonly recount?: () => Promise<ReadonlyMap<number, bigint>>
 }
 
 /** Everything up to this stamp of the partition was applied, superseded or parked. */

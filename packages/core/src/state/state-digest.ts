@@ -5,6 +5,7 @@ import type { LogParts } from '../namespace/log.ts'
 import { persist } from '../redis/persist.ts'
 import { script, type Script } from '../redis/script.ts'
 import type { CellName, CellsQuery, DigestCell, DigestQuery } from '../sink/digest.ts'
+import { bucketSums } from './bucket-sums.ts'
 import { source as digestBucketLua } from './digest-bucket.lua.ts'
 import { source as listCellsLua } from './list-cells.lua.ts'
 import { decodeHead, type StateHead } from './state-record.ts'
@@ -31,11 +32,7 @@ export class StateDigest {
     return await Promise.all(
       keys.partitions.map(async (of) => {
         const lanes = await this.#persist((client) => client.getBuffer(of.digest(this.#collection.name)))
-        return Array.from({ length: metadata.buckets }, (_, bucket) => {
-          if (!lanes || lanes.length < 16 * (bucket + 1)) return 0n
-          const [high, low] = [lanes.readBigInt64BE(16 * bucket), lanes.readBigInt64BE(16 * bucket + 8)]
-          return BigInt.asUintN(64, hashOfLanes(high, low))
-        })
+        return bucketSums(lanes, metadata.buckets)
       }),
     )
   }

@@ -43,3 +43,5 @@ export const heldBytes = 'headwater.log.held.bytes'
 /** Who needs it: the name of a group or hold, and `group` or what the hold is for. */
 export const holder = 'headwater.holder'
 export const holderKind = 'headwater.holder.kind'
+/** Since a partition's sink was last proven to hold what the log holds. */
+export const proofAge = 'headwater.proof.age'

@@ -17,6 +17,7 @@ import {
 import type { Change } from '../change/change.ts'
 import { isHeadwaterError } from '../errors/headwater-error.ts'
 import type { Outcome } from '../sink/outcome.ts'
+import type { HealthWatch } from '../worker/group-health.ts'
 import * as names from './attribute-names.ts'
 import { batchBuckets, scopeName, secondsBuckets } from './instrumentation-scope.ts'
 import { parseTrace } from './trace-context.ts'
@@ -27,6 +28,7 @@ interface GroupMetrics {
   readonly batchSize: Histogram
   readonly lagTime: Histogram
   readonly lagChanges: ObservableGauge
+  readonly proofAge: ObservableGauge
   readonly rebalances: Counter
 }
 
@@ -52,26 +54,30 @@ export class GroupTelemetry {
   readonly #metrics: GroupMetrics | undefined
   readonly #attributes = new Map<number, Attributes>()
   readonly #observeLag: (result: ObservableResult) => void
+  readonly #observeProofAge: (result: ObservableResult) => void
 
-  /** @param lags how many changes each partition of this worker is behind */
-  constructor(
-    namespace: string,
-    group: string,
-    lags: () => Iterable<readonly [partition: number, lag: number]>,
-  ) {
+  /** @param watch what is known of each partition of this worker */
+  constructor(namespace: string, group: string, watch: Pick<HealthWatch, 'lags' | 'proofAges'>) {
     this.#namespace = namespace
     this.#group = group
     this.#tracer = trace.getTracer(scopeName)
     const meter = metrics.getMeter(scopeName)
     this.#metrics = meter === createNoopMeter() ? undefined : groupMetrics(meter)
     this.#observeLag = (result) => {
-      for (const [partition, lag] of lags()) result.observe(lag, this.#attributesOf(partition))
+      for (const [partition, lag] of watch.lags()) result.observe(lag, this.#attributesOf(partition))
+    }
+    this.#observeProofAge = (result) => {
+      for (const [partition, ageMs] of watch.proofAges()) {
+        result.observe(ageMs / 1_000, this.#attributesOf(partition))
+      }
     }
     this.#metrics?.lagChanges.addCallback(this.#observeLag)
+    this.#metrics?.proofAge.addCallback(this.#observeProofAge)
   }
 
   close(): void {
     this.#metrics?.lagChanges.removeCallback(this.#observeLag)
+    this.#metrics?.proofAge.removeCallback(this.#observeProofAge)
   }
 
   /** Runs a call of the sink inside a span, and counts what it answers. */
@@ -205,6 +211,10 @@ function groupMetrics(meter: Meter): GroupMetrics {
     lagChanges: meter.createObservableGauge(names.lagChanges, {
       unit: '{change}',
       description: 'Changes in the log behind the checkpoint.',
+    }),
+    proofAge: meter.createObservableGauge(names.proofAge, {
+      unit: 's',
+      description: 'Since the sink was last proven to hold what the log holds.',
     }),
     rebalances: meter.createCounter(names.rebalances, {
       unit: '{lease}',

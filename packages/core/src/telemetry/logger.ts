@@ -23,6 +23,7 @@ const lines: Readonly<Record<WorkerEvent['kind'], readonly [level: keyof Logger,
   'history-lost': ['error', 'the log lost history that was seen here'],
   'sink-behind': ['warn', 'the sink is behind the checkpoint and gets the changes again'],
   damaged: ['error', 'the log is damaged, the partition stands still'],
+  differs: ['error', 'the sink does not hold what the log holds'],
 }
 
 /**

@@ -15,6 +15,12 @@ export interface DifferingKeys {
   readonly rows: number
 }
 
+export interface DifferingKeysOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Look into this partition only. Default: all. */
+  readonly partition?: number | undefined
+}
+
 /**
  * The keys in which a sink seems to differ from the log, found from the digests of both: cells that are equal are not
  * looked into, others are split by the last bits of the content hashes until few rows remain. So equal copies cost their
@@ -23,13 +29,14 @@ export interface DifferingKeys {
 export async function differingKeys(
   sink: AnySink,
   state: StateDigest,
-  signal?: AbortSignal,
+  { signal, partition }: DifferingKeysOptions = {},
 ): Promise<DifferingKeys> {
   // The sink first: what is applied in between then shows as a key to look at, as it would the other way round.
   const roots = await sink.digest!({ depth: 0 })
   const rows = roots.reduce((sum, { count }) => sum + count, 0)
   const keys = new Set<string>()
-  let open: readonly DigestCell[] = differingRoots(roots, await state.roots())
+  let open = differingRoots(roots, await state.roots())
+  if (partition !== undefined) open = open.filter((cell) => cell.partition === partition)
   for (let depth = 0; open.length > 0; depth++) {
     signal?.throwIfAborted()
     const isSmall = ({ count, partition }: DigestCell): boolean =>
@@ -44,10 +51,7 @@ export async function differingKeys(
   return { keys, rows }
 }
 
-function differingRoots(
-  roots: readonly DigestCell[],
-  sums: readonly (readonly bigint[])[],
-): readonly DigestCell[] {
+function differingRoots(roots: readonly DigestCell[], sums: readonly (readonly bigint[])[]): DigestCell[] {
   const held = new Map(roots.map((cell) => [cellId(cell), cell]))
   const differing = roots.filter(({ partition, bucket }) => sums[partition]?.[bucket] === undefined)
   for (const [partition, buckets] of sums.entries()) {

@@ -77,6 +77,17 @@ export async function verify(log: Log, sink: AnySink, options: VerifyOptions = {
   return await new Verification(parts, sink, group, options).run()
 }
 
+/** As `verify`, of one partition; only by digests. */
+export async function verifyPartition(
+  parts: LogParts,
+  sink: AnySink,
+  group: string,
+  partition: number,
+  timeoutMs: number,
+): Promise<VerifyReport> {
+  return await new Verification(parts, sink, group, { timeoutMs, listed: 0 }, partition).run()
+}
+
 /** @throws HeadwaterError SINK_CONTRACT, COLLECTION_UNKNOWN */
 export function checkComparable(parts: LogParts, sink: AnySink): void {
   if (!sink.list || !sink.read) {
@@ -117,6 +128,8 @@ class Verification {
   readonly #group: string
   readonly #options: VerifyOptions
   readonly #judge: KeyJudge
+  /** The only partition that is looked at; undefined for all. */
+  readonly #partition: number | undefined
   readonly #counts = { behind: 0, stale: 0, missing: 0, corrupt: 0, foreign: 0 }
   readonly #differences: Difference[] = []
   /** Keys whose first look differed: late, or different. */
@@ -124,11 +137,12 @@ class Verification {
   #checked = 0
   #parked = 0
 
-  constructor(parts: LogParts, sink: AnySink, group: string, options: VerifyOptions) {
+  constructor(parts: LogParts, sink: AnySink, group: string, options: VerifyOptions, partition?: number) {
     this.#parts = parts
     this.#sink = sink
     this.#group = group
     this.#options = options
+    this.#partition = partition
     this.#judge = new KeyJudge(parts, sink, group, options.deep ?? false)
   }
 
@@ -157,7 +171,8 @@ class Verification {
     const { digests = true, deep = false } = this.#options
     if (this.#sink.digest && digests && !deep) {
       const state = new StateDigest(this.#parts, this.#sink.collection)
-      const { keys, rows } = await differingKeys(this.#sink, state, this.#options.signal)
+      const { signal } = this.#options
+      const { keys, rows } = await differingKeys(this.#sink, state, { signal, partition: this.#partition })
       for (const key of keys) this.#suspects.add(key)
       this.#options.onProgress?.(rows)
       return rows

@@ -1,6 +1,7 @@
 import type { Batch } from '../change/batch.ts'
 import type { Change } from '../change/change.ts'
 import type { Stamp } from '../change/stamp.ts'
+import type { Marker } from '../proof/marker.ts'
 
 export interface DispatcherOptions {
   /** The collection that the sink takes: other changes of the partition are done at once. */
@@ -9,6 +10,8 @@ export interface DispatcherOptions {
   readonly coalesce: boolean
   /** Where the partition stands: the first batch pushed continues after it. */
   readonly start: Stamp
+  /** Whether markers hold up what comes after them until `release`; else they are passed over. Default false. */
+  readonly barriers?: boolean
 }
 
 /** Changes of one key that go to the sink as one: all but the last are superseded by it. */
@@ -33,6 +36,12 @@ interface Work {
   done: boolean
 }
 
+/** A marker that is waited for. Its entry is not done before it is released. */
+interface Gate {
+  readonly marker: Marker
+  done: boolean
+}
+
 interface KeyQueue {
   readonly key: string
   items: (Work | undefined)[]
@@ -48,13 +57,16 @@ interface KeyQueue {
 interface Entry {
   readonly id: string
   readonly last: Stamp
-  readonly works: readonly (Work | undefined)[]
+  readonly works: readonly (Work | Gate | undefined)[]
   readonly size: number
 }
 
 /**
  * Who goes next in one partition. Keys run side by side; the changes of one key go in order, one run at a time. What
  * is finished out of order is remembered until everything before it is finished too: that is the checkpoint.
+ *
+ * A marker is a barrier: what comes after it is held back until everything before it is done and the marker is released. A
+ * marker that meets a key which is being retried is passed over instead: nobody waits for a key that may never go.
  *
  * Pure: no clock, no I/O. Delays and parking are the caller's. Lists are cut only now and then, but what is finished is let
  * go at once: a batch can hold a thousand changes.
@@ -64,6 +76,7 @@ interface Entry {
 export class Dispatcher {
   readonly #collection: string
   readonly #coalesce: boolean
+  readonly #barriers: boolean
   readonly #queues = new Map<string, KeyQueue>()
   /** Queues that may go, first come first served; cut now and then. */
   #ready: (KeyQueue | undefined)[] = []
@@ -76,10 +89,18 @@ export class Dispatcher {
   #checkpoint: Stamp
   #waiting = 0
   #size = 0
+  /** Keys that the sink has put off. */
+  #retrying = 0
+  #gate: Gate | undefined
+  /** Batches behind the gate. */
+  #held: { readonly batch: Batch; readonly skip: number }[] = []
+  #heldChanges = 0
+  #heldSize = 0
 
-  constructor({ collection, coalesce, start }: DispatcherOptions) {
+  constructor({ collection, coalesce, start, barriers = false }: DispatcherOptions) {
     this.#collection = collection
     this.#coalesce = coalesce
+    this.#barriers = barriers
     this.#checkpoint = start
   }
 
@@ -90,16 +111,46 @@ export class Dispatcher {
 
   /** Changes that are not done. */
   get waiting(): number {
-    return this.#waiting
+    return this.#waiting + this.#heldChanges
   }
 
   /** Characters held by batches that are not wholly done. */
   get size(): number {
-    return this.#size
+    return this.#size + this.#heldSize
+  }
+
+  /** The marker before which everything is done, and behind which nothing was handed out. */
+  get barrier(): Marker | undefined {
+    const gate = this.#gate
+    return gate && this.#entries[this.#entriesHead]?.works[0] === gate ? gate.marker : undefined
+  }
+
+  /** What comes after the marker may go. */
+  release(): void {
+    if (!this.#gate) return
+    this.#gate.done = true
+    this.#gate = undefined
+    this.#advance()
+    const held = this.#held
+    this.#held = []
+    this.#heldChanges = 0
+    this.#heldSize = 0
+    for (const { batch, skip } of held) this.push(batch, skip)
   }
 
   /** Takes a batch in; its first `skip` changes are done already. */
   push(batch: Batch, skip: number): void {
+    if (this.#gate) {
+      this.#held.push({ batch, skip })
+      this.#heldChanges += batch.changes.length - skip
+      this.#heldSize += batch.size
+      return
+    }
+    if (batch.marker && this.#barriers && this.#retrying === 0) {
+      this.#gate = { marker: batch.marker, done: false }
+      this.#enter(batch, [this.#gate])
+      return
+    }
     const works: (Work | undefined)[] = []
     for (let at = skip; at < batch.changes.length; at++) {
       const change = batch.changes[at]!
@@ -118,13 +169,12 @@ export class Dispatcher {
       queue.items.push(work)
       this.#makeReady(queue)
     }
-    this.#entries.push({
-      id: batch.id,
-      last: { epoch: batch.epoch, sequence: batch.last },
-      works,
-      size: batch.size,
-    })
-    this.#size += batch.size
+    this.#enter(batch, works)
+  }
+
+  #enter({ id, epoch, last, size }: Batch, works: Entry['works']): void {
+    this.#entries.push({ id, last: { epoch, sequence: last }, works, size })
+    this.#size += size
     this.#advance()
   }
 
@@ -164,7 +214,8 @@ export class Dispatcher {
 
   /** Not now: the key waits until `resume`. */
   postpone({ queue }: Run): void {
-    queue.attempts++
+    if (queue.attempts++ === 0) this.#retrying++
+    this.release()
   }
 
   /** A postponed key may go again. */
@@ -180,7 +231,7 @@ export class Dispatcher {
   reject({ queue, count }: Run): Rejected | undefined {
     if (count > 1) {
       queue.alone = count
-      queue.attempts = 0
+      this.#forgetAttempts(queue)
       queue.busy = false
       this.#makeReady(queue)
       return undefined
@@ -227,9 +278,14 @@ export class Dispatcher {
       queue.head = 0
     }
     queue.alone = Math.max(0, queue.alone - count)
-    queue.attempts = 0
+    this.#forgetAttempts(queue)
     this.#waiting -= count
     this.#advance()
+  }
+
+  #forgetAttempts(queue: KeyQueue): void {
+    if (queue.attempts > 0) this.#retrying--
+    queue.attempts = 0
   }
 
   /** Moves the checkpoint over everything that is done without a gap. */

@@ -1,3 +1,18 @@
+import type { CheckResult } from '../proof/partition-proof.ts'
+
+/** What the markers of the log have proven of a group's sink, over the partitions that this worker holds. */
+export interface ProofHealth {
+  /**
+   * `verified` when every partition was equal at its latest check, `different` when one was not; `pending` while one was
+   * not checked yet, or nothing could be said. Not a part of `ready`: a worker that is taken out mends no copy.
+   */
+  readonly state: 'verified' | 'different' | 'pending'
+  /** How long ago the partition was proven equal for which that is longest, in ms; undefined where one never was. */
+  readonly ageMs: number | undefined
+  /** Partitions that were different at their latest check. */
+  readonly different: readonly number[]
+}
+
 /** How one group of a worker is doing. */
 export interface GroupHealth {
   /** False where a partition stands still although changes wait for it or there is no room to park, or where Redis could not be asked for as long. */
@@ -10,10 +25,14 @@ export interface GroupHealth {
   readonly standstill: Readonly<Record<number, string>>
   /** Partitions that this worker holds. */
   readonly partitions: readonly number[]
+  readonly proof: ProofHealth
 }
 
 interface PartitionHealth {
   lag: number
+  /** What the latest check came to, and when one last came to `equal`. */
+  latest?: CheckResult
+  verifiedAt?: number
   /** Since when changes wait without anything happening; undefined while none wait. */
   waitingSince: number | undefined
   standstill?: string | undefined
@@ -52,11 +71,31 @@ export class HealthWatch {
     for (const partition of this.#partitions.keys())
       if (!lags.has(partition)) this.#partitions.delete(partition)
     for (const [partition, lag] of lags) {
-      const waitingSince =
-        lag > 0 ? (this.#partitions.get(partition)?.waitingSince ?? this.#now()) : undefined
-      const standstill = this.#partitions.get(partition)?.standstill
-      this.#partitions.set(partition, { lag, waitingSince, standstill })
+      const held = this.#partitions.get(partition)
+      const waitingSince = lag > 0 ? (held?.waitingSince ?? this.#now()) : undefined
+      this.#partitions.set(partition, { ...held, lag, waitingSince })
     }
+  }
+
+  /** The sink was checked at a marker; gives what the check before came to. */
+  checked(partition: number, result: CheckResult): CheckResult | undefined {
+    const held = this.#partitions.get(partition)
+    this.#partitions.set(partition, {
+      lag: 0,
+      waitingSince: undefined,
+      ...held,
+      latest: result,
+      ...(result === 'equal' && { verifiedAt: this.#now() }),
+    })
+    return held?.latest
+  }
+
+  /** For how long each partition was not proven equal, in ms; without those that never were. */
+  proofAges(): Iterable<readonly [partition: number, ageMs: number]> {
+    const now = this.#now()
+    return [...this.#partitions].flatMap(([partition, { verifiedAt }]) =>
+      verifiedAt === undefined ? [] : [[partition, now - verifiedAt] as const],
+    )
   }
 
   lags(): Iterable<readonly [partition: number, lag: number]> {
@@ -78,6 +117,19 @@ export class HealthWatch {
       stalled,
       standstill,
       partitions: held.map(([partition]) => partition),
+      proof: this.#proof(),
+    }
+  }
+
+  #proof(): ProofHealth {
+    const held = [...this.#partitions]
+    const different = held.filter(([, { latest }]) => latest === 'different').map(([partition]) => partition)
+    const ages = [...this.proofAges()].map(([, ageMs]) => ageMs)
+    const isVerified = held.length > 0 && held.every(([, { latest }]) => latest === 'equal')
+    return {
+      state: different.length > 0 ? 'different' : isVerified ? 'verified' : 'pending',
+      ageMs: held.length > 0 && ages.length === held.length ? Math.max(...ages) : undefined,
+      different,
     }
   }
 }

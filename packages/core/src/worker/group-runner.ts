@@ -1,10 +1,14 @@
 import type { BatchContext } from '../change/batch.ts'
+import { formatPosition } from '../change/position.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { assign } from '../group/assignment.ts'
 import { acquireLease, releaseLease, renewLease, type Lease, type LeaseRequest } from '../group/lease.ts'
 import { leaveGroup, observeGroup, type Member } from '../group/membership.ts'
 import type { LogParts } from '../namespace/log.ts'
+import { storedCollections } from '../namespace/metadata.ts'
 import type { ParkingBounds } from '../parking/park.ts'
+import { mark } from '../proof/mark.ts'
+import { Prover, type Check } from '../proof/prover.ts'
 import { backoffMs, type Backoff } from '../redis/backoff.ts'
 import type { Connection } from '../redis/connection.ts'
 import { pause } from '../redis/persist.ts'
@@ -223,6 +227,7 @@ export class GroupRunner {
       partition,
       request: this.#request(partition),
       observer: this.#observer(partition),
+      prover: this.#proverOf(partition, holding.lease.token),
       lease: holding.lease,
       acquiredAt,
       sink,
@@ -236,6 +241,26 @@ export class GroupRunner {
     const end = await holding.loop.run()
     holding.loop = undefined
     return end
+  }
+
+  /** Puts markers into the logs of the partitions that are held here, where nobody did for `everyMs`. */
+  async mark(everyMs: number): Promise<void> {
+    const { connection, parts } = this.#options
+    const stored = await storedCollections(connection, parts.namespace, parts.deadlineMs)
+    const names = stored.filter(({ state }) => state !== 'none').map(({ name }) => name)
+    await Promise.all(
+      [...this.#holdings].map(async ([partition, holding]) => {
+        const { keys } = this.#request(partition)
+        const answer = await connection.attempt((client) => mark(client, keys, names, everyMs), 5_000)
+        if (answer === 'unchanged') holding.loop?.lookAgain()
+      }),
+    )
+  }
+
+  #proverOf(partition: number, token: number): Prover {
+    const { parts, sink } = this.#options
+    const onChecked = (check: Check): void => this.#observer(partition).checked(check)
+    return new Prover({ parts, sink, request: this.#request(partition), token, partition, onChecked })
   }
 
   /** Asks Redis how far the partitions that are held here are behind. */
@@ -259,7 +284,7 @@ export class GroupRunner {
   }
 
   #observer(partition: number): PartitionObserver {
-    const { health, telemetry } = this.#options
+    const { health, telemetry, group, onEvent } = this.#options
     return {
       async apply(changes, attempt, call) {
         const outcomes = await telemetry.apply(partition, changes, attempt, call)
@@ -274,6 +299,17 @@ export class GroupRunner {
       redriven: () => health.progressed(partition),
       stoodStill: (reason) => health.stoodStill(partition, reason),
       checkpointed: () => health.progressed(partition),
+      checked: ({ result, reason, marker }) => {
+        const before = health.checked(partition, result)
+        if (result !== 'different' || before === 'different') return
+        onEvent({
+          kind: 'differs',
+          group,
+          partition,
+          at: formatPosition(partition, marker.stamp),
+          found: reason,
+        })
+      },
     }
   }
 

@@ -5,9 +5,12 @@ import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { commit } from '../group/commit.ts'
 import { raiseEpoch, type Lease, type LeaseRequest } from '../group/lease.ts'
 import { readHeader, sharedUpTo, stampOf, survivedUpTo, type Header } from '../log/header.ts'
+import { readRange } from '../log/range.ts'
 import { missingHeader } from '../namespace/metadata.ts'
 import { wasDropped } from '../parking/drop.ts'
 import { park, type ParkingBounds } from '../parking/park.ts'
+import type { Marker } from '../proof/marker.ts'
+import type { Prover } from '../proof/prover.ts'
 import { parkedField } from '../parking/parked-key.ts'
 import { Redriver } from '../parking/redriver.ts'
 import { backoffMs, type Backoff } from '../redis/backoff.ts'
@@ -35,6 +38,7 @@ export interface PartitionLoopOptions {
   readonly sink: Sink
   readonly presentation: Presentation
   readonly observer: PartitionObserver
+  readonly prover: Prover
   readonly context: BatchContext
   /** For commands that answer at once. */
   readonly connection: Connection
@@ -92,6 +96,9 @@ export class PartitionLoop {
   /** After a call that the sink refused as a whole: until then it is left alone. */
   #sinkRestsUntil = 0
   #failedCalls = 0
+  /** The newest marker at which the sink was looked at, or was to be. */
+  #marker: Marker | undefined
+  #looksAgain = false
   /** By our own clock: after that another worker may have the partition, so nothing new is started. */
   #leaseEndsAt: number
 
@@ -170,6 +177,15 @@ export class PartitionLoop {
     this.#changed.notify()
   }
 
+  /**
+   * Nothing was appended since the last marker, so what the log held there it still holds: where the sink stands there, it
+   * is looked at again.
+   */
+  lookAgain(): void {
+    this.#looksAgain = true
+    this.#changed.notify()
+  }
+
   /** The lease was renewed by a request sent then. */
   renewed(sentAt: number): void {
     const ran = performance.now() > this.#leaseEndsAt
@@ -227,6 +243,7 @@ export class PartitionLoop {
       collection: sink.collection.name,
       coalesce: this.#options.coalesce,
       start,
+      barriers: sink.capabilities.snapshot ?? false,
     })
     this.#reader = new PartitionReader({
       namespace,
@@ -240,6 +257,7 @@ export class PartitionLoop {
       deadlineMs,
       signal: this.#abort.signal,
     })
+    this.#marker = await this.#markerAt(start)
     const [fields, dropped] = await this.#persist('reading the parked keys', (client) =>
       Promise.all([
         client.hkeys(request.keys.parkedKeys(request.group)),
@@ -249,6 +267,15 @@ export class PartitionLoop {
     )
     this.#parkedFields = new Set(fields.filter((field) => field !== ''))
     this.#dropped = dropped
+  }
+
+  /** The marker that stands exactly here: the worker before us may have stopped behind it. */
+  async #markerAt(stamp: Stamp): Promise<Marker | undefined> {
+    const { connection, context, deadlineMs, partition, request } = this.#options
+    if (stamp.sequence === 0) return undefined
+    const options = { connection, keys: request.keys, partition, context, deadlineMs }
+    const [batch] = await readRange(options, stamp, 1)
+    return batch?.marker && compareStamps(batch.marker.stamp, stamp) === 0 ? batch.marker : undefined
   }
 
   async #header(): Promise<Header> {
@@ -274,7 +301,7 @@ export class PartitionLoop {
   }
 
   async #read(): Promise<void> {
-    const { prefetch, request, partition, onEvent } = this.#options
+    const { prefetch, request, partition, onEvent, sink } = this.#options
     const reader = this.#reader!
     let failures = 0
     // Until some were seen, batches count as large: a backlog must not arrive in one piece.
@@ -300,6 +327,7 @@ export class PartitionLoop {
         for (const { batch, skip } of batches) {
           if (!this.#branches.has(batch.epoch)) this.#branches = (await this.#header()).epochs
           this.#dispatcher.push(batch, skip)
+          if (batch.marker && !sink.capabilities.snapshot) this.#options.prover.refuse(batch.marker)
           changes += batch.changes.length
           size += batch.size
         }
@@ -344,6 +372,7 @@ export class PartitionLoop {
         await this.#changed.wait()
         continue
       }
+      if (await this.#lookAtMarker()) continue
       const runs = this.#applying < concurrency ? this.#dispatcher.take(changesMax, sizeMax) : []
       if (runs.length === 0) {
         await this.#changed.wait()
@@ -358,6 +387,27 @@ export class PartitionLoop {
         })
     }
     while (this.#applying > 0) await this.#changed.wait()
+  }
+
+  /** Lets the sink be looked at, where everything up to a marker is done. True when something may have changed by that. */
+  async #lookAtMarker(): Promise<boolean> {
+    const marker = this.#dispatcher.barrier
+    if (marker) {
+      this.#marker = marker
+      await this.#options.prover.look(marker, this.#sinkPartition!)
+      this.#dispatcher.release()
+      this.#changed.notify()
+      return true
+    }
+    if (!this.#looksAgain) return false
+    this.#looksAgain = false
+    const last = this.#marker
+    const standsThere =
+      last !== undefined &&
+      this.#dispatcher.waiting === 0 &&
+      compareStamps(this.#dispatcher.checkpoint, last.stamp) === 0
+    if (standsThere) await this.#options.prover.look(last, this.#sinkPartition!)
+    return standsThere
   }
 
   async #applyRuns(runs: readonly Run[]): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Change } from '../change/change.ts'
+import type { Check } from '../proof/prover.ts'
 import type { Outcome } from '../sink/outcome.ts'
 
 /** Who is told what happens in one partition: telemetry and health. */
@@ -18,4 +19,5 @@ export interface PartitionObserver {
   /** Why nothing is offered to the sink any more; undefined when it goes on. */
   stoodStill(reason: string | undefined): void
   checkpointed(): void
+  checked(check: Check): void
 }

@@ -1,3 +1,4 @@
+import type { Position } from '../change/position.ts'
 import type { HeadwaterError } from '../errors/headwater-error.ts'
 
 interface Where {
@@ -39,3 +40,5 @@ export type WorkerEvent =
   | (Where & { readonly kind: 'sink-behind'; readonly from: number; readonly to: number })
   /** The partition cannot go on: changes that it needs are missing. */
   | (Where & { readonly kind: 'damaged'; readonly error: HeadwaterError })
+  /** At a marker of the log the sink did not hold what it should. Told once until it is equal again. */
+  | (Where & { readonly kind: 'differs'; readonly at: Position; readonly found: string })

@@ -54,6 +54,11 @@ export interface WorkerOptions {
   readonly logger?: Logger
   /** After how long without a checkpoint, retry or parking a group in which changes wait is not ready, in ms. Default 30,000. */
   readonly stalledAfterMs?: number
+  /**
+   * How often the log gets a marker at which sinks check themselves, in ms; 0 for never. However many workers there are, a
+   * partition gets one in this time, and none where nothing was appended. From 100, default 60,000.
+   */
+  readonly markEveryMs?: number
 }
 
 /** What a lease lasts of `leaseMs`: the rest is for the successor to notice, open the sink and go on. */
@@ -61,6 +66,9 @@ const leaseShare = 0.75
 
 /** How often Redis is asked how far groups are behind, at least: a part of the time that they may stand still. */
 const observeEveryMs = 1_000
+
+/** A marker that is nearly as old as the interval counts as old: timers of several workers are never quite together. */
+const recentShare = 0.9
 
 export interface WorkerHealth {
   /** Whether it runs; false once it was stopped. A process that answers is alive. */
@@ -89,9 +97,11 @@ export interface Worker extends AsyncDisposable {
 export async function startWorker(log: Log, options: WorkerOptions): Promise<Worker> {
   const parts = logParts(log)
   const { leaseMs = 15_000, drainMs = 10_000, stalledAfterMs = 30_000, onEvent, logger } = options
+  const { markEveryMs = 60_000 } = options
   checkInteger('leaseMs', leaseMs, 100, 3_600_000)
   checkInteger('drainMs', drainMs, 0, 3_600_000)
   checkInteger('stalledAfterMs', stalledAfterMs, 100, 86_400_000)
+  if (markEveryMs !== 0) checkInteger('markEveryMs', markEveryMs, 100, 86_400_000)
   const groups = Object.entries(options.groups ?? {}).map(([group, given]) => checkGroup(log, group, given))
   if (groups.length === 0) throw new HeadwaterError('OPTION_INVALID', 'A worker needs at least one group.')
   for (const { group } of groups)
@@ -108,7 +118,7 @@ export async function startWorker(log: Log, options: WorkerOptions): Promise<Wor
   const telemetries: GroupTelemetry[] = []
   const runners = groups.map(({ group, sink, coalesce, concurrency, parking }) => {
     const watch = new HealthWatch(stalledAfterMs)
-    const telemetry = new GroupTelemetry(parts.namespace, group, () => watch.lags())
+    const telemetry = new GroupTelemetry(parts.namespace, group, watch)
     watches.set(group, watch)
     telemetries.push(telemetry)
     return new GroupRunner({
@@ -145,11 +155,20 @@ export async function startWorker(log: Log, options: WorkerOptions): Promise<Wor
     Math.min(observeEveryMs, stalledAfterMs / 4),
   )
 
+  // A marker that cannot be put there now is put there the next time.
+  const marking =
+    markEveryMs > 0
+      ? setInterval(() => {
+          for (const runner of runners) runner.mark(markEveryMs * recentShare).catch(() => {})
+        }, markEveryMs)
+      : undefined
+
   let finished!: () => void
   const done = new Promise<void>((resolve) => (finished = resolve))
   let stopping: Promise<void> | undefined
   const stop = async (): Promise<void> => {
     clearInterval(observing)
+    clearInterval(marking)
     await Promise.all(runners.map((runner) => runner.stop(drainMs)))
     for (const telemetry of telemetries) telemetry.close()
     connection.close()

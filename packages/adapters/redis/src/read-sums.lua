@@ -1,0 +1,4 @@
+-- Reads the kept sums of a partition.
+--   KEYS[1] sums
+-- Returns {field, sum, …}, where fields are "bucket high" and "bucket low".
+return redis.call('HGETALL', KEYS[1])
