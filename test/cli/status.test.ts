@@ -83,7 +83,7 @@ describe('headwater status', () => {
     const [summary, titles, ...rows] = stdout.trimEnd().split('\n')
     expect(summary).toBe(`${namespace}: 4 partitions; collections products, visits`)
     expect(titles?.split(/ +/)).toEqual(
-      'group partition owner checkpoint lag pending parked damage'.split(' '),
+      'group partition owner checkpoint lag pending parked verified damage'.split(' '),
     )
     expect(rows).toHaveLength(5)
     expect(rows.filter((row) => row.includes(worker.name)).length).toBeGreaterThan(0)

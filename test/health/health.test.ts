@@ -51,7 +51,7 @@ describe('a worker', () => {
           ready: true,
           lag: 0,
           stalled: [],
-            standstill: {},
+          standstill: {},
           partitions: [0, 1],
           proof: { state: 'pending', ageMs: undefined, different: [] },
         },
