@@ -37,16 +37,9 @@ describe('a marker among the changes of a partition', () => {
         const putOff: Run[] = []
         let newest: Stamp = { epoch: 0, sequence: 0 }
         let pushed = 0
+        const broken: string[] = []
         const step = (move: string): void => {
-          const marker = dispatcher.barrier
-          if (marker) {
-            const before = [...undone.values()].filter(
-              (change) => compareStamps(change.stamp, marker.stamp) < 0,
-            )
-            expect(before).toEqual([])
-            expect(compareStamps(newest, marker.stamp)).toBeLessThan(0)
-            expect(dispatcher.checkpoint.sequence).toBeLessThan(marker.stamp.sequence)
-          }
+          broken.push(...brokenBy(dispatcher, [...undone.values()], newest))
           if (move === 'push' && pushed < batches.length) {
             const batch = batches[pushed++]!
             for (const change of batch.changes) undone.set(change.stamp.sequence, change)
@@ -76,6 +69,7 @@ describe('a marker among the changes of a partition', () => {
         for (let round = 0; round < 200; round++) {
           for (const one of ['push', 'again', 'take', 'settle', 'release']) step(one)
         }
+        expect(broken).toEqual([])
         expect(dispatcher.waiting).toBe(0)
         expect(dispatcher.size).toBe(0)
         expect(dispatcher.checkpoint.sequence).toBe(builder.last)
@@ -97,6 +91,18 @@ describe('a marker among the changes of a partition', () => {
     expect(dispatcher.take(9, 1_000).map(({ change }) => change.key)).toEqual(['a', 'b'])
   })
 })
+
+/** What is wrong at a marker that was reached. */
+function brokenBy({ barrier, checkpoint }: Dispatcher, undone: readonly Change[], newest: Stamp): string[] {
+  if (!barrier) return []
+  const { stamp } = barrier
+  const wrong: string[] = []
+  if (undone.some((change) => compareStamps(change.stamp, stamp) < 0))
+    wrong.push('something before it is not done')
+  if (compareStamps(newest, stamp) > 0) wrong.push('something behind it was handed out')
+  if (checkpoint.sequence >= stamp.sequence) wrong.push('it counts as done')
+  return wrong
+}
 
 /** The run has taken with it what its key had waiting before. */
 function done(undone: Map<number, Change>, { key, stamp }: Change): void {

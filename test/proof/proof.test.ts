@@ -6,6 +6,7 @@ import {
   startWorker,
   verify,
   type Log,
+  type Sink,
   type Worker,
   type WorkerEvent,
 } from '@headwater/core'
@@ -257,14 +258,27 @@ describe('a marker in the log', () => {
     const items = itemsCollection()
     await using log = await openLog(redis, items)
     const full = memorySink({ collection: items })
-    const { digest: _digest, listCells: _listCells, ...rest } = full
-    const sink: typeof full = {
-      ...rest,
-      capabilities: { ...full.capabilities, digest: false, snapshot: false },
-      async open(options) {
-        const { snapshot: _snapshot, ...opened } = await full.open(options)
-        return opened
+    const sink: Sink = {
+      name: 'rows that nobody sums up',
+      collection: items,
+      capabilities: {
+        ...full.capabilities,
+        list: false,
+        read: false,
+        replace: false,
+        digest: false,
+        snapshot: false,
       },
+      async open(options) {
+        const opened = await full.open(options)
+        return {
+          position: opened.position,
+          apply: (...given) => opened.apply(...given),
+          advance: (position) => opened.advance(position),
+          close: () => opened.close(),
+        }
+      },
+      close: () => full.close(),
     }
     await using worker = await startCopying(log, { sink }, [])
     await fillPartition(log, items)

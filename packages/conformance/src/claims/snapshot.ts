@@ -16,18 +16,17 @@ export const snapshotClaims: readonly SinkClaim[] = [
       Trial.run(harness, books, async (trial) => {
         const opened = [await trial.open({ partition: 0 }), await trial.open({ partition: 1 })]
         const logs = [0, 1].map((partition) => changeBuilder({ collection: books, partition }))
-        const id = (partition: number, index: number): string => `book-${partition}-${index}`
         for (const [partition, log] of logs.entries()) {
-          const first = Array.from({ length: 60 }, (_, index) => log.put(aBook(id(partition, index))))
+          const first = Array.from({ length: 60 }, (_, index) => log.put(aBook(idOf(partition, index))))
           const second = Array.from({ length: 30 }, (_, index) =>
-            log.put(aBook(id(partition, index), { pages: 2 })),
+            log.put(aBook(idOf(partition, index), { pages: 2 })),
           )
-          const deletes = Array.from({ length: 20 }, (_, index) => log.delete(id(partition, index + 20)))
+          const deletes = Array.from({ length: 20 }, (_, index) => log.delete(idOf(partition, index + 20)))
           for (const batch of [second, first, deletes, second]) await trial.deliver(opened[partition]!, batch)
         }
         await expectInStep(trial, opened)
         if (!trial.sink.replace) return
-        const keys = [id(0, 1), id(0, 2), id(0, 25)]
+        const keys = [idOf(0, 1), idOf(0, 2), idOf(0, 25)]
         const seen = await trial.sink.read!(keys)
         await trial.sink.replace([
           {
@@ -60,6 +59,10 @@ export const snapshotClaims: readonly SinkClaim[] = [
   },
 ]
 
+function idOf(partition: number, index: number): string {
+  return `book-${partition}-${index}`
+}
+
 /** Compares the snapshot of each partition, and where there is one its recount, with the digests of the rows. */
 async function expectInStep(trial: Trial, opened: readonly SinkPartition[]): Promise<void> {
   const cells = await trial.sink.digest!({ depth: 0 })
@@ -74,8 +77,8 @@ async function expectInStep(trial: Trial, opened: readonly SinkPartition[]): Pro
 }
 
 async function lookAt(partition: SinkPartition): Promise<PartitionSnapshot> {
-  assert.ok(partition.snapshot, 'the partition has no snapshot()')
-  return await partition.snapshot()
+  assert.ok('snapshot' in partition, 'the partition has no snapshot()')
+  return await partition.snapshot!()
 }
 
 /** Without the buckets that hold nothing, modulo 2^64. */
