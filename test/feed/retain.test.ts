@@ -1,5 +1,14 @@
 import { randomUUID } from 'node:crypto'
-import { connect, defineCollection, type Feed, type FeedOptions, type Log } from '@headwater/core'
+import {
+  connect,
+  defineCollection,
+  isHeadwaterError,
+  setRetention,
+  trim,
+  type Feed,
+  type FeedOptions,
+  type Log,
+} from '@headwater/core'
 import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -61,6 +70,38 @@ describe('a feed that is registered with retention', () => {
     await second.started
     expect(await keptAfter(log)).toBe('1-1')
     await take(second, 2)
+  })
+
+  it('finds everything again that it had not given, whatever was trimmed while it was away', async () => {
+    await using log = await open()
+    await setRetention(log, { retentionMs: 0 })
+    await append(log, 5)
+    const first = log.feed(things, { from: 'beginning', retain })
+    await take(first, 2)
+    const position = first.position!
+    first.close()
+    await using second = log.feed(things, { from: position, retain })
+    await second.started
+    second.close()
+    expect(await trim(log)).toMatchObject([{ trimmed: 2, heldBy: { kind: 'feed', name: 'feed:page' } }])
+    await using third = log.feed(things, { from: position, retain })
+    const { value: change } = await third.next()
+    expect(change).toMatchObject({ version: '3' })
+  })
+
+  it('is told to refetch where its position is trimmed already', async () => {
+    await using log = await open()
+    await setRetention(log, { retentionMs: 0 })
+    await append(log, 5)
+    const first = log.feed(things, { from: 'beginning' })
+    await take(first, 2)
+    const position = first.position!
+    first.close()
+    await trim(log)
+    await using second = log.feed(things, { from: position, retain })
+    const refusal: unknown = await second.next().catch((error: unknown) => error)
+    expect(isHeadwaterError(refusal, 'MUST_REFETCH')).toBe(true)
+    expect(await keptAfter(log)).toBeUndefined()
   })
 
   it('is the exception: a feed that does not ask for it holds nothing back', async () => {
