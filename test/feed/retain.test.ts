@@ -85,8 +85,8 @@ describe('a feed that is registered with retention', () => {
     second.close()
     expect(await trim(log)).toMatchObject([{ trimmed: 2, heldBy: { kind: 'feed', name: 'feed:page' } }])
     await using third = log.feed(things, { from: position, retain })
-    const { value: change } = await third.next()
-    expect(change).toMatchObject({ version: '3' })
+    const next = await third.next()
+    expect(next).toMatchObject({ value: { version: '3' } })
   })
 
   it('is told to refetch where its position is trimmed already', async () => {
