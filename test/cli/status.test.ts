@@ -59,6 +59,7 @@ describe('headwater status', () => {
       groups: groups.map((group) => ({
         ...group,
         owner: null,
+        copying: null,
         damage: null,
         proof: { verifiedUpTo: null, verifiedMsAgo: null, latest: null, reason: null },
       })),

@@ -53,6 +53,7 @@ describe('a worker', () => {
           stalled: [],
           standstill: {},
           partitions: [0, 1],
+          copying: [],
           proof: { state: 'pending', ageMs: undefined, different: [] },
         },
       },

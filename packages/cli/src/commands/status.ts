@@ -27,14 +27,22 @@ export async function status({ options, output }: Invocation, { watch }: StatusF
 }
 
 /** With null for what is not there, so that every row has every property. */
-function statusJson({ owner, damage, proof, ...rest }: PartitionStatus): object {
+function statusJson({ owner, copying, damage, proof, ...rest }: PartitionStatus): object {
   const { verifiedUpTo = null, verifiedMsAgo = null, latest = null, reason = null } = proof
   return {
     ...rest,
     owner: owner ?? null,
+    copying: copying ?? null,
     damage: damage ?? null,
     proof: { verifiedUpTo, verifiedMsAgo, latest, reason },
   }
+}
+
+/** During a first copy the checkpoint only says from where the log is read afterwards. */
+function checkpointText({ checkpoint, copying }: PartitionStatus): string {
+  if (!copying) return checkpoint
+  const { copied, total } = copying
+  return total === 0 ? 'copying' : `copying ${Math.min(99, Math.floor((copied / total) * 100))} %`
 }
 
 function collectionsText(collections: readonly StoredCollection[]): string {
@@ -54,7 +62,11 @@ function groupsTable(output: Output, groups: readonly PartitionStatus[]): string
         text: ({ owner }) => owner ?? 'nobody',
         style: ({ owner }, text) => (owner === undefined ? output.style('dim', text) : text),
       },
-      { title: 'checkpoint', text: ({ checkpoint }) => checkpoint },
+      {
+        title: 'checkpoint',
+        text: checkpointText,
+        style: ({ copying }, text) => (copying ? output.style('yellow', text) : text),
+      },
       {
         title: 'lag',
         align: 'right',

@@ -41,13 +41,14 @@ export async function verify(
 }
 
 function summaryOf(output: Output, report: VerifyReport & { readonly seconds: number }): string {
-  const { group, result, checked, counts, parked, seconds } = report
+  const { group, result, checked, counts, copying, parked, seconds } = report
   const found = Object.entries(counts)
     .filter(([, number]) => number > 0)
     .map(([verdict, number]) => `${count(number)} ${verdict}`)
   const facts = [
     `${count(checked)} keys`,
     ...found,
+    ...(copying.length > 0 ? ['copying, not provable yet'] : []),
     ...(parked > 0 ? [`${count(parked)} parked`] : []),
     duration(seconds),
   ]

@@ -1,9 +1,18 @@
 import { formatPosition, type Position } from '../change/position.ts'
+import { parseCopyProgress } from '../copy/copy-progress.ts'
 import type { NamespaceKeys, PartitionKeys } from '../namespace/keys.ts'
 import type { Connection } from '../redis/connection.ts'
 import { parseProof, type PartitionProof } from '../proof/partition-proof.ts'
 import { persist } from '../redis/persist.ts'
 import { parseCheckpoint } from './checkpoint.ts'
+
+/** How far a first copy is. */
+export interface CopyStatus {
+  /** Keys copied, deleted ones included. */
+  readonly copied: number
+  /** Keys that there were when it began; 0 before they were counted. */
+  readonly total: number
+}
 
 /** How far a group is in one partition. */
 export interface PartitionStatus {
@@ -21,6 +30,8 @@ export interface PartitionStatus {
   readonly parked: number
   /** Why the partition stands still although the log is whole: it has parked as much as it may; else undefined. */
   readonly standstill: string | undefined
+  /** How far the first copy of the state is; undefined when it is done, or there was none. Until then nothing is provable. */
+  readonly copying: CopyStatus | undefined
   /** What was found wrong with the log, and stops the partition; undefined when nothing was. */
   readonly damage: string | undefined
   /** What the markers in the log have proven of the sink. */
@@ -81,9 +92,16 @@ async function partitionStatus(
     // The empty field stands for nobody.
     parked: Math.max(0, parked - 1),
     standstill: record['standstill'],
+    copying: copyStatus(record['copy']),
     damage: record['damage'],
     proof: parseProof(record, partition, now),
   }
+}
+
+function copyStatus(text: string | undefined): CopyStatus | undefined {
+  if (text === undefined) return undefined
+  const { copied, total } = parseCopyProgress(text)
+  return { copied, total }
 }
 
 /** A group that has disappeared from the stream has nothing pending; its worker makes it again. */

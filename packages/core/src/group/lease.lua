@@ -6,12 +6,12 @@
 --
 --   KEYS[1] header  KEYS[2] group
 --   ARGV[1] acquire, renew or release   ARGV[2] owner   ARGV[3] lease in ms   ARGV[4] token (renew, release)
--- Returns {'granted', token, checkpoint, saved, epoch, sequence}, {'held', owner, ms left}, {'fenced'},
+-- Returns {'granted', token, checkpoint, saved, epoch, sequence, copy or ''}, {'held', owner, ms left}, {'fenced'},
 -- {'released'} or {'missing'}.
 local server_id = replication_id()
 local epoch, sequence, opens = read_header(KEYS[1], server_id)
 if not epoch then return { 'missing' } end
-local group = redis.call('HMGET', KEYS[2], 'owner', 'token', 'expires', 'checkpoint', 'saved')
+local group = redis.call('HMGET', KEYS[2], 'owner', 'token', 'expires', 'checkpoint', 'saved', 'copy')
 local owner, token, expires = group[1], tonumber(group[2]), tonumber(group[3] or '0')
 if not token then return { 'missing' } end
 local action, lease = ARGV[1], tonumber(ARGV[3])
@@ -37,4 +37,4 @@ end
 if opens then open_epoch(KEYS[1], server_id, epoch, sequence, string.format('%d', now)) end
 if action == 'acquire' then token = token + 1 end
 redis.call('HSET', KEYS[2], 'owner', ARGV[2], 'token', token, 'expires', string.format('%d', now + lease))
-return { 'granted', token, group[4], group[5], epoch, sequence }
+return { 'granted', token, group[4], group[5], epoch, sequence, group[6] or '' }

@@ -1,3 +1,4 @@
+import { parseCopyProgress, type CopyProgress } from '../copy/copy-progress.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { source as epochLua } from '../namespace/epoch.lua.ts'
 import type { PartitionKeys } from '../namespace/keys.ts'
@@ -17,6 +18,8 @@ export interface Lease {
   readonly checkpoint: Checkpoint
   /** What the sink is known to have stored as its own position. */
   readonly saved: Checkpoint
+  /** How far the first copy is; undefined when it is done, or there was none. */
+  readonly copy: CopyProgress | undefined
   /** Of the partition, at this moment. */
   readonly epoch: number
   readonly sequence: number
@@ -59,12 +62,20 @@ async function runLease(
   const [word, ...rest] = (await leaseScript.run(client, input)) as [string, ...(string | number)[]]
   switch (word) {
     case 'granted': {
-      const [newToken, checkpoint, saved, epoch, sequence] = rest as [number, string, string, number, number]
+      const [newToken, checkpoint, saved, epoch, sequence, copy] = rest as [
+        number,
+        string,
+        string,
+        number,
+        number,
+        string,
+      ]
       const lease = {
         owner,
         token: newToken,
         checkpoint: parseCheckpoint(checkpoint),
         saved: parseCheckpoint(saved),
+        copy: copy === '' ? undefined : parseCopyProgress(copy),
         epoch,
         sequence,
       }

@@ -1,3 +1,5 @@
+import type { GroupStart } from '../copy/group-start.ts'
+import { HeadwaterError } from '../errors/headwater-error.ts'
 import { source as epochLua } from '../namespace/epoch.lua.ts'
 import type { NamespaceKeys } from '../namespace/keys.ts'
 import { missingHeader } from '../namespace/metadata.ts'
@@ -8,13 +10,18 @@ import { source as registerLua } from './register-group.lua.ts'
 
 const registerScript = script('register-group', epochLua, registerLua)
 
-/** Makes a group known to every partition, at the beginning of the log. Does nothing where it is known. */
+/**
+ * Makes a group known to every partition. Does nothing where it is known.
+ *
+ * @throws HeadwaterError HISTORY_TRIMMED where it is to begin at a beginning that retention has removed
+ */
 export async function registerGroup(
   connection: Connection,
   namespace: string,
   keys: NamespaceKeys,
   group: string,
   deadlineMs: number,
+  start: GroupStart = 'beginning',
 ): Promise<void> {
   const options = { doing: `registering the group ${group}`, deadlineMs }
   for (const [partition, of] of keys.partitions.entries()) {
@@ -28,9 +35,15 @@ export async function registerGroup(
         of.parked(group),
         of.dropped(group),
       ],
-      args: [group],
+      args: [group, start],
     }
     const answer = await persist(connection, options, (client) => registerScript.run(client, input))
     if (answer === 'missing') throw missingHeader(namespace, partition)
+    if (answer === 'trimmed') {
+      throw new HeadwaterError(
+        'HISTORY_TRIMMED',
+        `Group ${group} cannot start at the beginning: retention has removed it from partition ${partition}. Let it start from the state, or now.`,
+      )
+    }
   }
 }

@@ -150,10 +150,10 @@ export class AppliedWatch {
     const of = keys.partitions[partition]!
     const options = { doing: `reading the checkpoint of the group ${group}`, deadlineMs }
     // The checkpoint first: a header that is read later cannot miss history that the checkpoint already contains.
-    const [text, fields] = await persist(connection, options, (client) =>
-      Promise.all([client.hget(of.group(group), 'checkpoint'), client.hgetall(of.header)]),
+    const [[text, copy], fields] = await persist(connection, options, (client) =>
+      Promise.all([client.hmget(of.group(group), 'checkpoint', 'copy'), client.hgetall(of.header)]),
     )
-    if (text === null) {
+    if (typeof text !== 'string') {
       throw new HeadwaterError(
         'GROUP_UNKNOWN',
         `No group ${JSON.stringify(group)} is registered at namespace ${JSON.stringify(namespace)}.`,
@@ -165,7 +165,8 @@ export class AppliedWatch {
     const reached: Waiter[] = []
     for (const waiter of waiters) {
       if (waiter.stamp.sequence > survivedUpTo(header, waiter.stamp)) waiter.resolve('lost')
-      else if (compareStamps(checkpoint, waiter.stamp) >= 0) reached.push(waiter)
+      // During a first copy the checkpoint only says from where the log is read afterwards.
+      else if (!copy && compareStamps(checkpoint, waiter.stamp) >= 0) reached.push(waiter)
     }
     if (reached.length > 0) await this.#answer(group, partition, checkpoint, reached)
   }
@@ -225,13 +226,18 @@ export class AppliedWatch {
     const of = keys.partitions[position.partition]!
     let lag = 'its lag could not be read'
     try {
-      const [checkpoint, sequence] = await persist(
+      const [[checkpoint, copy], sequence] = await persist(
         connection,
         { doing: 'reading the lag', deadlineMs: 1_000 },
         (client) =>
-          Promise.all([client.hget(of.group(group), 'checkpoint'), client.hget(of.header, 'sequence')]),
+          Promise.all([
+            client.hmget(of.group(group), 'checkpoint', 'copy'),
+            client.hget(of.header, 'sequence'),
+          ]),
       )
-      lag = `it is ${Number(sequence) - parseCheckpoint(checkpoint).sequence} changes behind in that partition`
+      lag = copy
+        ? 'its sink still gets its first copy in that partition'
+        : `it is ${Number(sequence) - parseCheckpoint(checkpoint).sequence} changes behind in that partition`
     } catch {
       // The timeout is the news; that its reason cannot be told is in the message.
     }

@@ -74,6 +74,17 @@ export class StateHeads {
     } while (cursor !== '0')
   }
 
+  /** How many keys a partition has, deleted ones included. */
+  async count(collection: AnyCollection, partition: number): Promise<number> {
+    const of = this.#keys.partitions[partition]!
+    const buckets = Array.from({ length: this.#router.buckets }, (_, bucket) =>
+      of.heads(collection.name, bucket),
+    )
+    const lengths = await this.#persist((client) => Promise.all(buckets.map((hash) => client.hlen(hash))))
+    // The empty field stands for nobody.
+    return lengths.reduce((sum, length) => sum + Math.max(0, length - 1), 0)
+  }
+
   async #persist<T>(command: (client: RedisClient) => Promise<T>): Promise<T> {
     const options = { doing: 'reading the state beside the log', deadlineMs: this.#deadlineMs }
     return await persist(this.#connection, options, command)

@@ -22,6 +22,8 @@ const lines: Readonly<Record<WorkerEvent['kind'], readonly [level: keyof Logger,
   'group-restored': ['warn', 'made the consumer group again, which had disappeared'],
   'history-lost': ['error', 'the log lost history that was seen here'],
   'sink-behind': ['warn', 'the sink is behind the checkpoint and gets the changes again'],
+  copying: ['info', 'copies the state to the sink'],
+  copied: ['info', 'has copied the state, and goes on with the changes'],
   damaged: ['error', 'the log is damaged, the partition stands still'],
   differs: ['error', 'the sink does not hold what the log holds'],
 }

@@ -1,4 +1,4 @@
-import type { Stamp } from '../change/stamp.ts'
+import { stampZero, type Stamp } from '../change/stamp.ts'
 import { locate, type Router } from '../append/prepare.ts'
 import type { AnyCollection } from '../collection/collection.ts'
 import { needsUpcast } from '../collection/upcast.ts'
@@ -103,23 +103,34 @@ export class KeyJudge {
   }
 
   /**
-   * How far the group is in each partition.
+   * How far the group is in each partition: nowhere where the sink still gets its first copy, so that what it lacks is
+   * behind, and not missing.
    *
    * @throws HeadwaterError GROUP_UNKNOWN
    */
   async checkpoints(): Promise<Stamp[]> {
     const { connection, keys, deadlineMs, namespace } = this.#parts
     const options = { doing: `reading the checkpoints of the group ${this.#group}`, deadlineMs }
-    const texts = await persist(connection, options, (client) =>
-      Promise.all(keys.partitions.map((of) => client.hget(of.group(this.#group), 'checkpoint'))),
+    const records = await persist(connection, options, (client) =>
+      Promise.all(keys.partitions.map((of) => client.hmget(of.group(this.#group), 'checkpoint', 'copy'))),
     )
-    if (texts.some((text) => text === null)) {
+    if (records.some(([text]) => text === null)) {
       throw new HeadwaterError(
         'GROUP_UNKNOWN',
         `No group ${JSON.stringify(this.#group)} is registered at namespace ${JSON.stringify(namespace)}.`,
       )
     }
-    return texts.map(parseCheckpoint)
+    return records.map(([text, copy]) => (copy === null ? parseCheckpoint(text) : stampZero))
+  }
+
+  /** The partitions in which the sink still gets its first copy. */
+  async copying(): Promise<number[]> {
+    const { connection, keys, deadlineMs } = this.#parts
+    const options = { doing: `asking whether the group ${this.#group} copies`, deadlineMs }
+    const copies = await persist(connection, options, (client) =>
+      Promise.all(keys.partitions.map((of) => client.hexists(of.group(this.#group), 'copy'))),
+    )
+    return copies.flatMap((copies, partition) => (copies ? [partition] : []))
   }
 
   async #parkedAmong(keys: readonly string[]): Promise<ReadonlySet<string>> {

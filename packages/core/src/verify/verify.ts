@@ -42,7 +42,7 @@ export interface Difference {
 }
 
 export interface VerifyReport {
-  /** `undecided`: nothing differs, but some keys were still behind when the time was over. */
+  /** `undecided`: nothing differs, but some keys were behind when the time was over, or the sink gets its first copy. */
   readonly result: 'equal' | 'different' | 'undecided'
   /** The group that was looked at, and whether stored values were: what `repair` needs to judge alike. */
   readonly group: string
@@ -56,6 +56,8 @@ export interface VerifyReport {
   /** Differences by verdict. */
   readonly counts: Readonly<Record<Difference['verdict'], number>>
   readonly differences: readonly Difference[]
+  /** Partitions in which the sink still gets its first copy: there nothing can be proven yet. */
+  readonly copying: readonly number[]
   /** Keys that are parked, and so were not compared. */
   readonly parked: number
 }
@@ -151,8 +153,9 @@ class Verification {
     const rows = await this.#findSuspects()
     await this.#judgeSuspects()
     const { behind, stale, missing, corrupt, foreign } = this.#counts
+    const copying = await this.#judge.copying()
     const different = stale + missing + corrupt + foreign > 0
-    const result = different ? 'different' : behind > 0 ? 'undecided' : 'equal'
+    const result = different ? 'different' : behind > 0 || copying.length > 0 ? 'undecided' : 'equal'
     return {
       result,
       group: this.#group,
@@ -162,6 +165,7 @@ class Verification {
       checked: rows === undefined ? this.#checked : rows + missing,
       counts: this.#counts,
       differences: this.#differences,
+      copying,
       parked: this.#parked,
     }
   }

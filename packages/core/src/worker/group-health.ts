@@ -26,6 +26,8 @@ export interface GroupHealth {
   /** Partitions that this worker holds. */
   readonly partitions: readonly number[]
   readonly proof: ProofHealth
+  /** Partitions whose sink still gets its first copy: what it holds cannot be relied on yet. */
+  readonly copying: readonly number[]
 }
 
 interface PartitionHealth {
@@ -44,6 +46,7 @@ export class HealthWatch {
   readonly #now: () => number
   readonly #partitions = new Map<number, PartitionHealth>()
   #observedAt: number
+  #copying: readonly number[] = []
 
   /** @param now a clock that only rises, in ms */
   constructor(stalledAfterMs: number, now: () => number = () => performance.now()) {
@@ -65,9 +68,10 @@ export class HealthWatch {
     this.#partitions.set(partition, of)
   }
 
-  /** Redis has told how far the partitions are behind that this worker holds now. */
-  observed(lags: ReadonlyMap<number, number>): void {
+  /** Redis has told how far the partitions are behind that this worker holds now; in some the first copy is under way. */
+  observed(lags: ReadonlyMap<number, number>, copying: readonly number[] = []): void {
     this.#observedAt = this.#now()
+    this.#copying = copying
     for (const partition of this.#partitions.keys())
       if (!lags.has(partition)) this.#partitions.delete(partition)
     for (const [partition, lag] of lags) {
@@ -118,6 +122,7 @@ export class HealthWatch {
       standstill,
       partitions: held.map(([partition]) => partition),
       proof: this.#proof(),
+      copying: this.#copying,
     }
   }
 

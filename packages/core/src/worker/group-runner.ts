@@ -1,5 +1,6 @@
 import type { BatchContext } from '../change/batch.ts'
 import { formatPosition } from '../change/position.ts'
+import type { CopySources } from '../copy/first-copy.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { assign } from '../group/assignment.ts'
 import { acquireLease, releaseLease, renewLease, type Lease, type LeaseRequest } from '../group/lease.ts'
@@ -30,6 +31,7 @@ export interface GroupRunnerOptions {
   /** Guarded. */
   readonly sink: Sink
   readonly presentation: Presentation
+  readonly copySources: CopySources
   readonly health: HealthWatch
   readonly telemetry: GroupTelemetry
   readonly leaseMs: number
@@ -280,7 +282,8 @@ export class GroupRunner {
       const { sequence } = holding.loop?.checkpoint ?? holding.lease.checkpoint
       return [[partition, Math.max(0, Number(sequences[index]) - sequence)] as const]
     })
-    health.observed(new Map(lags))
+    const copying = held.filter((partition) => this.#holdings.get(partition)?.loop?.copying)
+    health.observed(new Map(lags), copying)
   }
 
   #observer(partition: number): PartitionObserver {

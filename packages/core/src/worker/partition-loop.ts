@@ -1,6 +1,10 @@
 import type { BatchContext } from '../change/batch.ts'
 import type { Change } from '../change/change.ts'
-import { compareStamps, type Stamp } from '../change/stamp.ts'
+import { compareStamps, stampZero, type Stamp } from '../change/stamp.ts'
+import type { CopyProgress } from '../copy/copy-progress.ts'
+import { FirstCopy, type CopySources } from '../copy/first-copy.ts'
+import { noteCopy } from '../copy/note-copy.ts'
+import { serverIdentity } from '../copy/server-identity.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { commit } from '../group/commit.ts'
 import { raiseEpoch, type Lease, type LeaseRequest } from '../group/lease.ts'
@@ -37,6 +41,7 @@ export interface PartitionLoopOptions {
   readonly acquiredAt: number
   readonly sink: Sink
   readonly presentation: Presentation
+  readonly copySources: CopySources
   readonly observer: PartitionObserver
   readonly prover: Prover
   readonly context: BatchContext
@@ -89,6 +94,8 @@ export class PartitionLoop {
   #withoutRoom = 0
   #stopping = false
   #end: PartitionEnd | undefined
+  /** How far the first copy is; undefined when there is none to make (any more). */
+  #copy: CopyProgress | undefined
   #applying = 0
   #committed!: Stamp
   #saved!: Stamp
@@ -113,10 +120,16 @@ export class PartitionLoop {
     return this.#committed
   }
 
+  /** Whether the sink still gets its first copy. */
+  get copying(): boolean {
+    return this.#copy !== undefined
+  }
+
   /** Runs until the partition is given up. Never rejects. */
   async run(): Promise<PartitionEnd> {
     try {
       await this.#open()
+      if (this.#copy && !(await this.#copyFirst(this.#copy))) return this.#end ?? { kind: 'stopped' }
       // Each to its own end: nothing of this partition may still run when the lease is given back.
       const ended = async (error: unknown): Promise<void> => {
         this.#finish(endOf(error))
@@ -205,18 +218,9 @@ export class PartitionLoop {
       fence,
       signal: this.#abort.signal,
     })
-    let header = await this.#header()
-    const position = this.#sinkPosition(header)
-    if (position.ahead) {
-      // The sink has seen what this log has lost. A later epoch makes new changes win over it.
-      await persist(connection, { doing: 'opening a new epoch', deadlineMs }, (client) =>
-        raiseEpoch(client, request.keys, position.ahead!.epoch),
-      )
-      header = await this.#header()
-      await this.#tellLost(position.ahead)
-      // The fence carries the epoch it was granted in: a new one is needed to write behind the new history.
-      throw new Restart('the log was behind the sink')
-    }
+    const header = await this.#header()
+    const position = this.#standing(header, this.#sinkPartition.position)
+    if (position.ahead) await this.#overtake(position.ahead)
     const checkpoint = survivingStamp(header, lease.checkpoint)
     if (
       compareStamps(checkpoint, lease.checkpoint) !== 0 &&
@@ -226,7 +230,10 @@ export class PartitionLoop {
       await this.#tellLost({ epoch, from: checkpoint.sequence + 1, to })
     }
     if (position.lost) await this.#tellLost(position.lost)
-    const start = position.stamp.sequence < checkpoint.sequence ? position.stamp : checkpoint
+    this.#copy = lease.copy
+    // Whatever the sink held before: behind the copy it stands where the group does.
+    const isBehind = !this.#copy && position.stamp.sequence < checkpoint.sequence
+    const start = isBehind ? position.stamp : checkpoint
     if (start.sequence < Math.min(checkpoint.sequence, lease.saved.sequence)) {
       onEvent({
         kind: 'sink-behind',
@@ -238,7 +245,7 @@ export class PartitionLoop {
     }
     this.#branches = header.epochs
     this.#committed = checkpoint
-    this.#saved = position.stamp
+    this.#saved = this.#copy ? checkpoint : position.stamp
     this.#dispatcher = new Dispatcher({
       collection: sink.collection.name,
       coalesce: this.#options.coalesce,
@@ -289,8 +296,7 @@ export class PartitionLoop {
    * Where the sink stands in the log's history. What it has seen and the log does not have any more is `lost` where a later
    * epoch has begun already, and `ahead` where one has to begin, so that new changes win over it.
    */
-  #sinkPosition(header: Header): { stamp: Stamp; ahead?: LostHistory; lost?: LostHistory } {
-    const position = this.#sinkPartition!.position
+  #standing(header: Header, position: SinkPosition | undefined): Standing {
     if (!position) return { stamp: { epoch: 0, sequence: 0 } }
     const shared = sharedUpTo(header, position)
     if (position.sequence <= shared) return { stamp: { epoch: position.epoch, sequence: position.sequence } }
@@ -298,6 +304,84 @@ export class PartitionLoop {
     if (position.epoch >= header.epoch) return { stamp: { epoch: 0, sequence: 0 }, ahead: lost }
     // An epoch above the sink's is open already: it goes on where the histories part.
     return { stamp: stampOf(header, shared), lost }
+  }
+
+  /** The sink has seen what this log has lost. A later epoch makes new changes win over it. */
+  async #overtake(ahead: LostHistory): Promise<never> {
+    const { connection, deadlineMs, request } = this.#options
+    await persist(connection, { doing: 'opening a new epoch', deadlineMs }, (client) =>
+      raiseEpoch(client, request.keys, ahead.epoch),
+    )
+    await this.#tellLost(ahead)
+    // The fence carries the epoch it was granted in: a new one is needed to write behind the new history.
+    throw new Restart('the log was behind the sink')
+  }
+
+  /** Brings the state to the sink, and then lets it stand at the position that was noted before. */
+  async #copyFirst(progress: CopyProgress): Promise<boolean> {
+    const { copySources, sink, partition, retry, request, lease, connection, deadlineMs, onEvent } =
+      this.#options
+    const { group } = request
+    const note = async (noted: CopyProgress | undefined): Promise<void> => {
+      const sentAt = performance.now()
+      const answer = await this.#persist('noting the progress of the first copy', (client) =>
+        noteCopy(client, request, lease.token, noted),
+      )
+      if (answer === 'fenced') throw new Fenced('another worker took the lease')
+      this.renewed(sentAt)
+      this.#copy = noted
+      this.#options.observer.checkpointed()
+    }
+    onEvent({ kind: 'copying', group, partition, copied: progress.copied })
+    const copy = new FirstCopy(
+      {
+        ...copySources,
+        collection: sink.collection,
+        partition,
+        retry,
+        signal: this.#abort.signal,
+        port: {
+          mayGoOn: () => this.#mayStart(),
+          server: () => serverIdentity(connection, request.keys, deadlineMs),
+          apply: (changes) => this.#applyCopied(changes),
+          isParked: (key) => this.#parkedFields.has(parkedField(sink.collection.name, key)),
+          park: async (change, error) => {
+            await this.#setAside([change], error)
+          },
+          note,
+        },
+      },
+      progress,
+    )
+    if (!(await copy.run())) return false
+    const { newest, copied } = copy.progress
+    const header = await this.#header()
+    const { ahead, lost } = this.#standing(header, { ...newest, branch: '' })
+    if (ahead) await this.#overtake(ahead)
+    if (lost) await this.#tellLost(lost)
+    await this.#sinkPartition!.advance(this.#position(this.#committed))
+    await note(undefined)
+    onEvent({ kind: 'copied', group, partition, copied })
+    return true
+  }
+
+  /** Waits until something new may be started; false when the partition is given up. */
+  async #mayStart(): Promise<boolean> {
+    while (!this.#ending && performance.now() > this.#leaseEndsAt) await this.#changed.wait()
+    return !this.#ending
+  }
+
+  /** What is copied says nothing of the position: only the whole copy does. */
+  async #applyCopied(changes: readonly Change[]): Promise<readonly Outcome[]> {
+    const signal = this.#abort.signal
+    const outcomes = await this.#options.observer.apply(changes, 1, () =>
+      this.#sinkPartition!.apply(changes, { ...stampZero, branch: '' }, { signal }),
+    )
+    const [outcome] = outcomes
+    if (outcome?.kind === 'retry' && hasLateCall(this.#sinkPartition!)) throw outcome.error
+    if (outcomes.every(({ kind }) => kind === 'retry')) this.#restSink(outcome!)
+    else this.#failedCalls = 0
+    return outcomes
   }
 
   async #read(): Promise<void> {
@@ -495,14 +579,23 @@ export class PartitionLoop {
 
   /** @param behind the run that goes behind what is parked of its key already */
   async #park(rejected: Rejected, error: HeadwaterError, behind?: { readonly run: Run }): Promise<void> {
+    if (await this.#setAside(rejected.changes, error, behind)) this.#dispatcher.parked(rejected)
+  }
+
+  /** Whether they are set aside: not where the partition is given up, nor where there is nothing to go behind any more. */
+  async #setAside(
+    all: readonly Change[],
+    error: HeadwaterError,
+    behind?: { readonly run: Run },
+  ): Promise<boolean> {
     const { request, lease, partition, onEvent, parking } = this.#options
-    const [{ collection, key }] = rejected.changes as [Change]
+    const [{ collection, key }] = all as [Change]
     const field = parkedField(collection, key)
     let aside = 0
     let added = 0
     let stoodStill = false
-    for (let attempt = 1; aside < rejected.changes.length; attempt++) {
-      const changes = rejected.changes.slice(aside, aside + parkedAtOnce)
+    for (let attempt = 1; aside < all.length; attempt++) {
+      const changes = all.slice(aside, aside + parkedAtOnce)
       const answer = await this.#persist('parking a key', (client) =>
         park(client, request, lease.token, { changes, error, behind: behind !== undefined, bounds: parking }),
       )
@@ -511,7 +604,7 @@ export class PartitionLoop {
         // Fed back or given up since: what waits goes to the sink, as far as it is not set aside already.
         this.#parkedFields.delete(field)
         this.#dispatcher.resume(behind!.run)
-        return
+        return false
       }
       aside += answer.aside
       added += answer.added
@@ -519,20 +612,13 @@ export class PartitionLoop {
       if (!stoodStill) await this.#standStill(key, answer.full)
       stoodStill = true
       await this.#waitForRoom(attempt)
-      if (this.#ending) return
+      if (this.#ending) return false
     }
     if (stoodStill) await this.#goOn()
     this.#parkedFields.add(field)
-    this.#dispatcher.parked(rejected)
     this.#options.observer.parked(added)
-    onEvent({
-      kind: 'parked',
-      group: request.group,
-      partition,
-      key: rejected.key,
-      changes: rejected.changes.length,
-      error,
-    })
+    onEvent({ kind: 'parked', group: request.group, partition, key, changes: all.length, error })
+    return true
   }
   /** There is no room to park: nothing new is offered until there is. */
   async #standStill(key: string, full: 'keys' | 'queue'): Promise<void> {
@@ -732,6 +818,13 @@ interface LostHistory {
   readonly epoch: number
   readonly from: number
   readonly to: number
+}
+
+/** Where a sink stands in the log's history. */
+interface Standing {
+  readonly stamp: Stamp
+  readonly ahead?: LostHistory
+  readonly lost?: LostHistory
 }
 
 class Fenced extends Error {}

@@ -42,3 +42,7 @@ export type WorkerEvent =
   | (Where & { readonly kind: 'damaged'; readonly error: HeadwaterError })
   /** At a marker of the log the sink did not hold what it should. Told once until it is equal again. */
   | (Where & { readonly kind: 'differs'; readonly at: Position; readonly found: string })
+  /** The sink gets its first copy of the state, or the rest of it: so many keys were copied before. */
+  | (Where & { readonly kind: 'copying'; readonly copied: number })
+  /** The first copy is done: from here on the sink gets the changes. */
+  | (Where & { readonly kind: 'copied'; readonly copied: number })

@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
+import { checkStart, type GroupStart } from '../copy/group-start.ts'
+import { Pace } from '../copy/pace.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { checkGroupName } from '../group/group-name.ts'
 import { registerGroup } from '../group/register-group.ts'
@@ -12,6 +14,8 @@ import { GroupTelemetry } from '../telemetry/group-telemetry.ts'
 import { logEvents, type Logger } from '../telemetry/logger.ts'
 import { HealthWatch, type GroupHealth } from './group-health.ts'
 import { GroupRunner } from './group-runner.ts'
+import { LatestChanges } from '../state/latest-changes.ts'
+import { StateHeads } from '../state/state-heads.ts'
 import { StateReader } from '../state/state-reader.ts'
 import { Presentation } from './presentation.ts'
 import { noteGroupOfSink } from './sink-groups.ts'
@@ -31,10 +35,14 @@ export interface GroupOptions {
    * many bad keys are no bad keys, but a sink that is wrong.
    */
   readonly parking?: { readonly keys?: number; readonly changesOfKey?: number }
+  /** Where a group begins that is new to the log; one that is known goes on where it stands. Default `beginning`. */
+  readonly start?: GroupStart
+  /** At most so many keys a second are copied for `start: 'state'`, in this worker. Default: no limit. */
+  readonly copyKeysPerSecond?: number
 }
 
 export interface WorkerOptions {
-  /** Each group has one sink and its own progress. A new name begins at the beginning of the log. */
+  /** Each group has one sink and its own progress. A new name begins at the beginning of the log, unless `start` says otherwise. */
   readonly groups: Readonly<Record<string, AnySink | GroupOptions>>
   /**
    * Within this time after a worker has died, another has taken over: its leases run out after three quarters of it.
@@ -92,7 +100,8 @@ export interface Worker extends AsyncDisposable {
 /**
  * Starts a worker. Several of them, in one process or many, share the partitions of their groups.
  *
- * @throws HeadwaterError OPTION_INVALID, COLLECTION_UNKNOWN, SINK_CONTRACT, LOG_DAMAGED, REDIS_UNAVAILABLE
+ * @throws HeadwaterError OPTION_INVALID, COLLECTION_UNKNOWN, SINK_CONTRACT, LOG_DAMAGED, REDIS_UNAVAILABLE;
+ * HISTORY_TRIMMED, STATE_REQUIRED where a new group cannot start as it is told to
  */
 export async function startWorker(log: Log, options: WorkerOptions): Promise<Worker> {
   const parts = logParts(log)
@@ -104,8 +113,8 @@ export async function startWorker(log: Log, options: WorkerOptions): Promise<Wor
   if (markEveryMs !== 0) checkInteger('markEveryMs', markEveryMs, 100, 86_400_000)
   const groups = Object.entries(options.groups ?? {}).map(([group, given]) => checkGroup(log, group, given))
   if (groups.length === 0) throw new HeadwaterError('OPTION_INVALID', 'A worker needs at least one group.')
-  for (const { group } of groups)
-    await registerGroup(parts.connection, parts.namespace, parts.keys, group, parts.deadlineMs)
+  for (const { group, start } of groups)
+    await registerGroup(parts.connection, parts.namespace, parts.keys, group, parts.deadlineMs, start)
 
   // The random part keeps apart what was given the same name: two owners of one name would both believe in their lease.
   const name = `${options.name ?? `${hostname()}-${process.pid}`}-${randomBytes(3).toString('hex')}`
@@ -113,10 +122,12 @@ export async function startWorker(log: Log, options: WorkerOptions): Promise<Wor
   const { hasher, metadata, collections, keys, deadlineMs } = parts
   const router = { hasher, partitions: metadata.partitions, buckets: metadata.buckets }
   const state = new StateReader(connection, keys, router, deadlineMs)
+  const heads = new StateHeads(connection, keys, router, deadlineMs)
+  const latest = new LatestChanges(parts, router)
   const tell = logger && logEvents(logger)
   const watches = new Map<string, HealthWatch>()
   const telemetries: GroupTelemetry[] = []
-  const runners = groups.map(({ group, sink, coalesce, concurrency, parking }) => {
+  const runners = groups.map(({ group, sink, coalesce, concurrency, parking, copyKeysPerSecond }) => {
     const watch = new HealthWatch(stalledAfterMs)
     const telemetry = new GroupTelemetry(parts.namespace, group, watch)
     watches.set(group, watch)
@@ -131,6 +142,7 @@ export async function startWorker(log: Log, options: WorkerOptions): Promise<Wor
       group,
       sink,
       presentation: new Presentation(sink, state),
+      copySources: { heads, latest, state, buckets: metadata.buckets, pace: new Pace(copyKeysPerSecond) },
       leaseMs: Math.ceil(leaseMs * leaseShare),
       coalesce,
       concurrency,
@@ -197,6 +209,8 @@ function checkGroup(
   coalesce: boolean
   concurrency: number
   parking: ParkingBounds
+  start: GroupStart
+  copyKeysPerSecond: number
 } {
   checkGroupName(group)
   const {
@@ -205,6 +219,8 @@ function checkGroup(
     concurrency,
     applyTimeoutMs,
     parking: { keys = 1_000, changesOfKey = 1_000 } = {},
+    start = 'beginning',
+    copyKeysPerSecond = Number.POSITIVE_INFINITY,
   }: GroupOptions = 'sink' in given ? given : { sink: given }
   if (typeof sink?.open !== 'function') {
     throw new HeadwaterError(
@@ -223,8 +239,17 @@ function checkGroup(
     checkInteger(`concurrency of group ${group}`, concurrency, 1, sink.capabilities.concurrency)
   checkInteger(`parking.keys of group ${group}`, keys, 1, 1_000_000)
   checkInteger(`parking.changesOfKey of group ${group}`, changesOfKey, 1, 1_000_000)
+  checkStart(group, sink, start)
+  if (!(copyKeysPerSecond > 0)) {
+    throw new HeadwaterError(
+      'OPTION_INVALID',
+      `copyKeysPerSecond ${String(copyKeysPerSecond)} of group ${group} must be above 0.`,
+    )
+  }
   noteGroupOfSink(sink, group)
   return {
+    start,
+    copyKeysPerSecond,
     group,
     sink: guardSink(sink, applyTimeoutMs === undefined ? {} : { applyTimeoutMs }),
     // Events count each for itself, also to a sink that keeps the latest of each key.

@@ -1,0 +1,5 @@
+-- Which server answers for a partition. Runs behind epoch.lua.
+--   KEYS[1] header
+-- Returns its replication id; '' where the user may not call INFO.
+redis.call('EXISTS', KEYS[1])
+return replication_id()
