@@ -8,7 +8,21 @@ import { Call, headwater, lastLine, program, terminalCommand } from './headwater
 import { product, Shop } from './shop.ts'
 
 const workspace = fileURLToPath(new URL('../..', import.meta.url))
-const commands = ['run', 'status', 'lag', 'tail', 'get', 'history', 'append', 'delete', 'import', 'export']
+const commands = [
+  'run',
+  'status',
+  'lag',
+  'tail',
+  'get',
+  'history',
+  'append',
+  'delete',
+  'import',
+  'export',
+  'group',
+  'retention',
+  'trim',
+]
 
 let server: OwnRedisServer
 let shop: Shop

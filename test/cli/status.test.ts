@@ -52,6 +52,7 @@ describe('headwater status', () => {
     expect(lastLine(ended)).toEqual({
       namespace,
       partitions: 4,
+      tooLarge: [],
       collections: [
         { name: 'products', state: 'values', partitionKey: false, decider: false },
         { name: 'visits', state: 'values', partitionKey: true, decider: false },

@@ -53,6 +53,7 @@ it('programs and workers do everything with the permissions that docs/keys.md li
   const copy = memorySink({ collection: notes })
   const running = await startWorker(workerLog, { groups: { copy } })
 
+  await setRetention(log, { partitionBytesMax: 1e9 })
   await using feed = log.feed(notes, { from: 'snapshot' })
   await feed.started
   const { position, version } = await log.append(notes.put({ id: 'a', content: 1 }), { idempotencyKey: 'x' })

@@ -6,16 +6,20 @@ import type { CaptureOptions } from './commands/capture.ts'
 import type { DiffFlags } from './commands/diff.ts'
 import type { ExportFlags } from './commands/export.ts'
 import type { HistoryFlags } from './commands/history.ts'
+import type { RetireFlags } from './commands/group.ts'
 import type { ImportOptions } from './commands/import.ts'
 import type { LagFlags } from './commands/lag.ts'
 import type { RepairFlags } from './commands/repair.ts'
+import type { RetentionFlags } from './commands/retention.ts'
 import type { StatusFlags } from './commands/status.ts'
 import type { TailOptions } from './commands/tail.ts'
+import type { TrimFlags } from './commands/trim.ts'
 import type { VerifyFlags } from './commands/verify.ts'
 import { errorReport } from './error-report.ts'
 import type { GlobalOptions, Invocation } from './invocation.ts'
 import { Output } from './output.ts'
 import { recordFormats } from './record-format.ts'
+import { byteLimit, durationMs } from './quantities.ts'
 
 // Arguments to one command, whose code is loaded when it is the one to run.
 
@@ -222,6 +226,55 @@ function commandLine(): Command {
     .action(async (group: string, options: RepairFlags) => {
       const { repair } = await import('./commands/repair.ts')
       await repair(invocation(), group, options)
+    })
+
+  const group = program.command('group').description('the groups that are registered at a log')
+  group
+    .command('list')
+    .description('every group, how far it is and what the log keeps for it')
+    .action(async () => {
+      const { listGroups } = await import('./commands/group.ts')
+      await listGroups(invocation())
+    })
+  group
+    .command('show')
+    .description('one group, partition by partition')
+    .argument('<group>')
+    .action(async (name: string) => {
+      const { showGroup } = await import('./commands/group.ts')
+      await showGroup(invocation(), name)
+    })
+  group
+    .command('retire')
+    .description('forget a group: its progress, its leases and what is parked for it')
+    .argument('<group>')
+    .option('--force', 'also while it has live workers')
+    .action(async (name: string, options: RetireFlags) => {
+      const { retire } = await import('./commands/group.ts')
+      await retire(invocation(), name, options)
+    })
+
+  program
+    .command('retention')
+    .description('what the log keeps, for whom, and the memory that takes')
+    .option('--keep <time>', 'from now on keep changes for so long at least, such as 12h or 7d', durationMs)
+    .option(
+      '--partition-limit <size>',
+      'from now on take no appends where a partition takes so much memory: 512kb, 100mb, none',
+      byteLimit,
+    )
+    .action(async (options: RetentionFlags) => {
+      const { retention } = await import('./commands/retention.ts')
+      await retention(invocation(), options)
+    })
+
+  program
+    .command('trim')
+    .description('remove what is older than the retention time and nobody needs any more')
+    .option('--dry-run', 'only say what would be removed')
+    .action(async (options: TrimFlags) => {
+      const { trim } = await import('./commands/trim.ts')
+      await trim(invocation(), options)
     })
 
   program

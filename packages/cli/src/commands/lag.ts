@@ -1,4 +1,4 @@
-import { HeadwaterError, type Log, type PartitionStatus } from '@headwater/core'
+import { HeadwaterError, isHeadwaterError, type Log, type PartitionStatus } from '@headwater/core'
 import { didYouMean } from '../did-you-mean.ts'
 import type { Invocation } from '../invocation.ts'
 import { openLog } from '../open-log.ts'
@@ -75,7 +75,7 @@ async function timeOfNext(log: Log, { partition, checkpoint }: PartitionStatus):
     for await (const { time } of log.read(partition, checkpoint, { limit: 1 })) return time
   } catch (error) {
     // What is missing there is for `status` to tell, and how many changes wait is known all the same.
-    if (!(error instanceof HeadwaterError && error.code === 'LOG_DAMAGED')) throw error
+    if (!isHeadwaterError(error, 'LOG_DAMAGED') && !isHeadwaterError(error, 'HISTORY_TRIMMED')) throw error
   }
   return Number.POSITIVE_INFINITY
 }

@@ -1,7 +1,15 @@
-import type { PartitionProof, PartitionStatus, StoredCollection } from '@headwater/core'
+import {
+  isHeadwaterError,
+  retention,
+  type Log,
+  type PartitionProof,
+  type PartitionStatus,
+  type StoredCollection,
+} from '@headwater/core'
 import type { Invocation } from '../invocation.ts'
 import { openLog } from '../open-log.ts'
 import { count, duration, type Output } from '../output.ts'
+import { size } from '../quantities.ts'
 import { table } from '../table.ts'
 import { showOrWatch, type WatchFlag } from '../watch.ts'
 
@@ -14,20 +22,24 @@ export async function status({ options, output }: Invocation, { watch }: StatusF
   await using log = await openLog(options)
   const { namespace, partitions } = log
   await showOrWatch(output, watch, async () => {
-    const [collections, groups] = await Promise.all([log.collections(), log.groups()])
+    const [collections, groups, tooLarge] = await Promise.all([
+      log.collections(),
+      log.groups(),
+      streamsTooLarge(log),
+    ])
     const text = (): string => {
       const summary = `${namespace}: ${partitions} partitions; ${collectionsText(collections)}`
       if (groups.length === 0)
         return `${summary}\nNo group is registered: the first worker that runs one registers it.`
-      const lines = [...damages(output, groups), ...doubts(output, groups)]
+      const lines = [...damages(output, groups), ...doubts(output, groups), ...warnings(output, tooLarge)]
       return [summary, groupsTable(output, groups), ...lines].join('\n')
     }
-    return { json: { namespace, partitions, collections, groups: groups.map(statusJson) }, text }
+    return { json: { namespace, partitions, collections, groups: groups.map(statusJson), tooLarge }, text }
   })
 }
 
 /** With null for what is not there, so that every row has every property. */
-function statusJson({ owner, copying, damage, proof, ...rest }: PartitionStatus): object {
+export function statusJson({ owner, copying, damage, proof, ...rest }: PartitionStatus): object {
   const { verifiedUpTo = null, verifiedMsAgo = null, latest = null, reason = null } = proof
   return {
     ...rest,
@@ -51,7 +63,7 @@ function collectionsText(collections: readonly StoredCollection[]): string {
   return `collections ${names.join(', ')}`
 }
 
-function groupsTable(output: Output, groups: readonly PartitionStatus[]): string {
+export function groupsTable(output: Output, groups: readonly PartitionStatus[]): string {
   const warn = (number: number, text: string): string => (number > 0 ? output.style('yellow', text) : text)
   return table<PartitionStatus>(
     [
@@ -116,4 +128,33 @@ function damages(output: Output, groups: readonly PartitionStatus[]): string[] {
   return groups
     .filter(({ damage }) => damage !== undefined)
     .map(({ group, partition, damage }) => output.style('red', `${group}/${partition}: ${damage}`))
+}
+
+/** A stream that a Cluster may not be able to move, with its bytes and how many are advised at most. */
+interface LargeStream {
+  readonly partition: number
+  readonly bytes: number
+  readonly bytesAdvised: number
+}
+
+async function streamsTooLarge(log: Log): Promise<LargeStream[]> {
+  try {
+    const { partitions, bytesAdvised = Number.POSITIVE_INFINITY } = await retention(log)
+    return partitions.flatMap(({ partition, bytes }) =>
+      bytes > bytesAdvised ? [{ partition, bytes, bytesAdvised }] : [],
+    )
+  } catch (error) {
+    // Who may not ask for memory still sees how far the groups are.
+    if (isHeadwaterError(error, 'REDIS_REFUSED')) return []
+    throw error
+  }
+}
+
+function warnings(output: Output, streams: readonly LargeStream[]): string[] {
+  return streams.map(({ partition, bytes, bytesAdvised }) =>
+    output.style(
+      'yellow',
+      `The stream of partition ${partition} takes ${size(bytes)}: above ${size(bytesAdvised)} its slot of the Cluster may fail to move.`,
+    ),
+  )
 }

@@ -5,11 +5,12 @@ import { source as publishLua } from '../feed/publish.lua.ts'
 import { source as epochLua } from '../namespace/epoch.lua.ts'
 import type { PartitionKeys } from '../namespace/keys.ts'
 import { script, type Script, type ScriptInput } from '../redis/script.ts'
+import { source as memoryLimitLua } from '../retention/memory-limit.lua.ts'
 import { source as appendLua } from './append.lua.ts'
 import type { PreparedRequest } from './prepared.ts'
 
 /** The sources that make the append script, in their order. */
-export const appendParts: readonly string[] = [epochLua, publishLua, appendLua]
+export const appendParts: readonly string[] = [epochLua, publishLua, memoryLimitLua, appendLua]
 export const appendScript: Script = script('append', ...appendParts)
 
 /** Slots are sent as one character each, from "!" to "~". */
@@ -210,12 +211,12 @@ export type Verdict =
       readonly live: boolean
     }
 
-/** Reads the script's answer: one verdict a request. `missing` and `superseded` are words for the whole batch. */
+/** Reads the script's answer: one verdict a request. The words are for the whole batch. */
 export function parseAppendReply(
   reply: unknown,
   requests: readonly PreparedRequest[],
-): readonly Verdict[] | 'missing' | 'superseded' {
-  if (reply === 'missing' || reply === 'superseded') return reply
+): readonly Verdict[] | 'missing' | 'superseded' | 'full' {
+  if (reply === 'missing' || reply === 'superseded' || reply === 'full') return reply
   const [head = '', versionText = '', exceptionText = ''] = String(reply).split('|')
   const [epoch, first] = head.split(' ').map(Number)
   if (!epoch || !first)

@@ -35,8 +35,9 @@ export class AppendTrouble {
     }
     if (isHeadwaterError(error)) {
       this.#own = error
-      return false
+      return error.code === 'LOG_FULL'
     }
+    this.#own = undefined
     this.#kind = redisErrorKind(error)
     this.#error = error
     if (wasInFlight && this.#kind === 'unknown') this.#unconfirmed = true

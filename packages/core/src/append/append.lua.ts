@@ -1,7 +1,8 @@
 // Generated from append.lua by `pnpm generate`: do not edit.
 export const source: string = `-- Appends one batch of requests to a partition. A request is one or more changes that enter together or not at all.
--- Runs behind epoch.lua and publish.lua. Everything is validated before the first write, because Redis does not roll
--- scripts back; the first write is one that a full Redis refuses, because the later ones are then no longer refused.
+-- Runs behind epoch.lua, publish.lua and memory-limit.lua. Everything is validated before the first write, because Redis
+-- does not roll scripts back; the first write is one that a full Redis refuses, because the later ones are then no longer
+-- refused.
 --
 -- The client brings what costs Lua most: keys sorted by the hash they are in ("slot"), so that a hash is asked by a
 -- stretch of ARGV; heads packed but for stamp and version; the sums of their hashes; and which key comes twice.
@@ -32,8 +33,8 @@ export const source: string = `-- Appends one batch of requests to a partition. 
 --
 -- Returns the result, as text that is also kept for a repeated batch: "epoch first time|versions|exceptions", where
 -- exceptions are "request conflict change number epoch live;" or "request duplicate epoch first versions;".
--- Or the words 'superseded' (a later batch of this producer was stored: this is an echo) and 'missing' (what must
--- exist does not).
+-- Or the words 'superseded' (a later batch of this producer was stored: this is an echo), 'full' (the partition is at its
+-- memory limit) and 'missing' (what must exist does not).
 
 local call, byte, char, sub, concat, format = redis.call, string.byte, string.char, string.sub, table.concat, string.format
 local producer, number = ARGV[1], tonumber(ARGV[2])
@@ -301,6 +302,8 @@ if remember_count > 0 then
     exceptions[at] = string.gsub(exception, '(#%d+)', result_of)
   end
 end
+
+if count > 0 and at_memory_limit(KEYS[1], KEYS[2]) then return 'full' end
 
 local now = now_ms()
 local version_text = concat(versions, ' ', 1, count)

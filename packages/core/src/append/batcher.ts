@@ -137,6 +137,7 @@ export class Batcher {
               ),
             )
           }
+          if (verdicts === 'full') throw logFull(partition)
           return this.#settle(batch, verdicts)
         } catch (error) {
           if (!trouble.met(error)) return rejectAll(batch, trouble.verdict())
@@ -232,6 +233,14 @@ function conflict(
   const change = request.changes[verdict.change]!
   const actual = verdict.live ? formatVersion(verdict.version, verdict.epoch) : undefined
   return new VersionConflictError(change.collection.name, change.key, change.expected, actual)
+}
+
+/** Not given up at once: trimming makes room. */
+function logFull(partition: number): HeadwaterError {
+  return new HeadwaterError(
+    'LOG_FULL',
+    `The stream of partition ${partition} takes as much memory as is set for it, so nothing was appended: \`headwater retention\` shows who needs what it keeps.`,
+  )
 }
 
 /** An earlier append of another length: its result says nothing of these changes. */

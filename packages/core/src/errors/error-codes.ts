@@ -22,6 +22,7 @@ export type ErrorCode =
   | 'REDIS_UNAVAILABLE'
   | 'REDIS_REFUSED'
   | 'REDIS_FULL'
+  | 'LOG_FULL'
   | 'NAMESPACE_MISMATCH'
   | 'NAMESPACE_UNKNOWN'
   | 'LOG_DAMAGED'
@@ -176,6 +177,13 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
   REDIS_FULL: {
     means: 'Redis has reached its memory limit and refuses to store more.',
     remedy: 'Let the consumers catch up and trim the log, or raise maxmemory; then append again.',
+    retryable: true,
+  },
+  LOG_FULL: {
+    means:
+      'A partition takes as much memory as is set for it (`partitionBytesMax`). Nothing was stored; appends work again by themselves when room returns.',
+    remedy:
+      'Look with `headwater retention` who needs what it keeps: start or retire that group, end that hold, trim, or raise the limit.',
     retryable: true,
   },
   NAMESPACE_MISMATCH: {
