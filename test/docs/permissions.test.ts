@@ -33,15 +33,26 @@ const rulesOf = (user: string): string[] =>
     .code.trim()
     .split(/\s+/)
 
+/** Commands that are younger than the server are left out, as the page says. */
+async function isKnown(rule: string): Promise<boolean> {
+  if (!rule.startsWith('+')) return true
+  const [command] = (await admin.call('COMMAND', 'INFO', rule.slice(1).split('|')[0]!)) as unknown[]
+  return command !== null && command !== undefined
+}
+
 async function userWith(rules: readonly string[]): Promise<RedisOptions> {
   const [username, password] = [randomUUID(), randomUUID()]
-  await admin.call('ACL', 'SETUSER', username, 'on', `>${password}`, 'resetkeys', 'resetchannels', ...rules)
+  const known = await Promise.all(rules.map(async (rule) => ((await isKnown(rule)) ? [rule] : [])))
+  const given = ['resetkeys', 'resetchannels', ...known.flat()]
+  await admin.call('ACL', 'SETUSER', username, 'on', `>${password}`, ...given)
   return { ...server.options, username, password }
 }
 
 async function refusals(): Promise<string[]> {
   const entries = (await admin.call('ACL', 'LOG')) as unknown[][]
-  return entries.map((fields) => String(fields[fields.indexOf('object') + 1]))
+  const refused = entries.map((fields) => String(fields[fields.indexOf('object') + 1]))
+  // Servers before 7.0 refuse by the rules what they do not know at all: here that ioredis tells its version.
+  return refused.filter((command) => command !== 'client')
 }
 
 it('programs and workers do everything with the permissions that docs/keys.md lists', async () => {

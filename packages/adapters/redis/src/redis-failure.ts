@@ -5,7 +5,7 @@ import { HeadwaterError } from '@headwater/core'
  * bookkeeping keys that are no bookkeeping of ours.
  */
 const lasting =
-  /^(?:NOPERM|NOAUTH|WRONGPASS|WRONGTYPE|CROSSSLOT)\b|^ERR The user executing the script|ACL failure in script/
+  /^(?:NOPERM|NOAUTH|WRONGPASS|WRONGTYPE|CROSSSLOT)\b|\bThe user executing the script can't|ACL failure in script/
 
 /**
  * What a failed script means: the target is misconfigured, or cannot take anything right now. Nothing that concerns a
