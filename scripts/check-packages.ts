@@ -11,10 +11,12 @@ const packages = publishedPackages()
 const folder = mkdtempSync(join(tmpdir(), 'headwater-packed-'))
 try {
   buildFromScratch()
-  const project = installedProject(pack(join(folder, 'tarballs')))
+  const tarballs = pack(join(folder, 'tarballs'))
+  const project = installedProject(tarballs)
   run(join(root, 'node_modules/.bin/tsc'), ['--project', project], project)
   const bundle = await bundled(join(project, 'append.js'))
   run('node', ['with-redis.js', 'append.js', 'command.js', bundle], project)
+  run('node', ['started.js', startedProject(project, tarballs)], project)
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
   process.exitCode = 1
@@ -55,6 +57,15 @@ function installedProject(tarballs: readonly string[]): string {
     }),
   )
   return project
+}
+
+/** What `headwater init` writes, installed and type-checked; of our packages the tarballs, because no registry has them yet. */
+function startedProject(project: string, tarballs: readonly string[]): string {
+  const started = join(folder, 'started')
+  run('npx', ['--no-install', 'headwater', 'init', started], project)
+  run('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error', ...tarballs], started)
+  run('npm', ['run', 'check'], started)
+  return started
 }
 
 /** A second ioredis would break `instanceof`, and connect with options of its own. */

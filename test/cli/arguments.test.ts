@@ -9,6 +9,8 @@ import { product, Shop } from './shop.ts'
 
 const workspace = fileURLToPath(new URL('../..', import.meta.url))
 const commands = [
+  'init',
+  'dev',
   'run',
   'status',
   'lag',

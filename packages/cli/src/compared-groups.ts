@@ -1,6 +1,7 @@
 import { connect, type AnySink, type Log } from '@headwater/core'
 import { CliError } from './cli-error.ts'
 import type { Config } from './config.ts'
+import { groupsOf } from './config-groups.ts'
 import { didYouMean } from './did-you-mean.ts'
 import type { GlobalOptions } from './invocation.ts'
 import { configOf, settingsOf } from './settings.ts'
@@ -46,8 +47,8 @@ export async function openGroups(options: GlobalOptions, names: readonly string[
   }
 }
 
-async function sinksOf({ groups }: Config): Promise<Map<string, AnySink>> {
-  const made = typeof groups === 'function' ? await groups() : groups
+async function sinksOf(config: Config): Promise<Map<string, AnySink>> {
+  const made = await groupsOf(config)
   if (!made)
     throw new CliError('CONFIG_INVALID', 'The config file has no groups, so there is nothing to compare.')
   return new Map(Object.entries(made).map(([name, group]) => [name, 'sink' in group ? group.sink : group]))

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import type { AppendChangeOptions } from './append-change.ts'
 import type { CaptureOptions } from './commands/capture.ts'
+import type { DevFlags } from './commands/dev.ts'
 import type { DiffFlags } from './commands/diff.ts'
 import type { ExportFlags } from './commands/export.ts'
 import type { HistoryFlags } from './commands/history.ts'
@@ -58,6 +59,24 @@ function commandLine(): Command {
     .configureOutput({ outputError: () => {} })
     .exitOverride()
   const invocation = (): Invocation => ({ options: program.opts<GlobalOptions>(), output })
+
+  program
+    .command('init')
+    .description('write a small project that runs')
+    .argument('[folder]', 'an empty one, or one to be made', '.')
+    .action(async (folder: string) => {
+      const { init } = await import('./commands/init.ts')
+      await init(invocation(), folder, version())
+    })
+
+  program
+    .command('dev')
+    .description('start a Redis, run the groups of the config on it, and show the log as it moves')
+    .option('--port <number>', 'of that Redis on 127.0.0.1 (default: a free one)', integerFrom(1))
+    .action(async (options: DevFlags) => {
+      const { dev } = await import('./commands/dev.ts')
+      await dev(invocation(), options)
+    })
 
   program
     .command('run')

@@ -1,14 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { connect, startWorker, type Log, type Worker, type WorkerOptions } from '@headwater/core'
+import { connect, startWorker, type Log, type Worker } from '@headwater/core'
 import { CliError } from '../cli-error.ts'
-import type { Config } from '../config.ts'
+import { closeGroups, groupsOf, type Groups } from '../config-groups.ts'
 import type { Invocation } from '../invocation.ts'
 import { duration } from '../output.ts'
 import { configOf, settingsOf } from '../settings.ts'
 import { stderrLogger } from '../stderr-logger.ts'
 import { stopSignal, type StopReason } from '../stop-signal.ts'
-
-type Groups = WorkerOptions['groups']
 
 /** What `stop` may take beyond its budget, to hand leases over and close connections, in ms. */
 const handOverMs = 5_000
@@ -25,6 +23,8 @@ export async function run({ options, output }: Invocation, path: string | undefi
   const { leaseMs, drainMs = 10_000, stalledAfterMs, prefetch, retry, name } = config
   const { collections, partitions, durability, replicas, deadlineMs, attemptMs } = config
   const groups = await groupsOf(config)
+  if (!groups)
+    throw new CliError('CONFIG_INVALID', 'The config file has no groups, so there is nothing to run.')
 
   const logger = stderrLogger(output)
   const log = await connect(redis, {
@@ -58,12 +58,6 @@ export async function run({ options, output }: Invocation, path: string | undefi
   })
 }
 
-async function groupsOf({ groups }: Config): Promise<Groups> {
-  const made = typeof groups === 'function' ? await groups() : groups
-  if (made) return made
-  throw new CliError('CONFIG_INVALID', 'The config file has no groups, so there is nothing to run.')
-}
-
 function reasonOf(signal: AbortSignal): Promise<StopReason> {
   return new Promise((resolve) => {
     const stopped = (): void => resolve(signal.reason as StopReason)
@@ -75,7 +69,7 @@ function reasonOf(signal: AbortSignal): Promise<StopReason> {
 /** In this order: what is at the sinks is finished before they are closed. The clients that a config made end with us. */
 async function end(worker: Worker, groups: Groups, log: Log): Promise<void> {
   await worker.stop()
-  await Promise.all(Object.values(groups).map((group) => ('sink' in group ? group.sink : group).close()))
+  await closeGroups(groups)
   await log.close()
 }
 
