@@ -62,6 +62,7 @@ describe('headwater status', () => {
         owner: null,
         copying: null,
         damage: null,
+        scrub: { completedMsAgo: null, passes: 0, keys: 0, found: 0, current: null },
         proof: { verifiedUpTo: null, verifiedMsAgo: null, latest: null, reason: null },
       })),
     })

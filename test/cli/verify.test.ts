@@ -51,6 +51,24 @@ function call(...args: readonly string[]): Promise<Ended> {
   })
 }
 
+describe('headwater scrub', () => {
+  it('reads every stored value, and ends with 1 when one is not what the log says', async () => {
+    const sound = await call('scrub')
+    expect(sound.ending).toBe(0)
+    expect(lastLine(sound)).toMatchObject({ groups: [{ group: 'cache', checked: 3, found: 0 }] })
+    await client.set('product:lamp', '{"name":"Changed","priceCents":1,"sku":"lamp"}')
+    const found = await call('scrub', 'cache', '--rate', '500')
+    expect(found.ending).toBe(1)
+    expect(lastLine(found)).toMatchObject({
+      groups: [{ found: 1, differences: [{ key: 'lamp', verdict: 'corrupt' }] }],
+    })
+  })
+
+  it('ends with 2 when it could not tell', async () => {
+    expect((await call('scrub', 'nobody')).ending).toBe(2)
+  })
+})
+
 describe('headwater verify', () => {
   it('ends with 0 when the copies agree', async () => {
     const ended = await call('verify')

@@ -60,6 +60,7 @@ const settings: Record<keyof Config, true> = {
   retry: true,
   stalledAfterMs: true,
   markEveryMs: true,
+  scrubKeysPerSecond: true,
   name: true,
 }
 

@@ -12,6 +12,7 @@ import type { ImportOptions } from './commands/import.ts'
 import type { LagFlags } from './commands/lag.ts'
 import type { RepairFlags } from './commands/repair.ts'
 import type { RetentionFlags } from './commands/retention.ts'
+import type { ScrubFlags } from './commands/scrub.ts'
 import type { StatusFlags } from './commands/status.ts'
 import type { TailOptions } from './commands/tail.ts'
 import type { TrimFlags } from './commands/trim.ts'
@@ -216,6 +217,16 @@ function commandLine(): Command {
     .action(async (groups: string[], options: VerifyFlags) => {
       const { verify } = await import('./commands/verify.ts')
       await orCouldNotTell(verify(invocation(), groups, options))
+    })
+
+  program
+    .command('scrub')
+    .description('read all stored values of sinks, slowly: 0 as the log says, 1 edited, 2 could not tell')
+    .argument('[groups...]', 'of the config file (default: all)')
+    .option('--rate <number>', 'at most so many keys a second (default: 1000)', integerFrom(1))
+    .action(async (groups: string[], options: ScrubFlags) => {
+      const { scrub } = await import('./commands/scrub.ts')
+      await orCouldNotTell(scrub(invocation(), groups, options))
     })
 
   program

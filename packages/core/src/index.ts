@@ -87,6 +87,8 @@ export type {
 export type { Logger } from './telemetry/logger.ts'
 export { fakeLog, type FakeLogOptions, type LogForApplications } from './testing/fake-log.ts'
 export { specification, type Specification, type SpecifiedCommand } from './testing/specification.ts'
+export { scrub, type ScrubFinding, type ScrubOptions, type ScrubReport } from './proof/scrub.ts'
+export type { ScrubProgress, ScrubStatus } from './proof/scrub-progress.ts'
 export type { CheckResult, PartitionProof } from './proof/partition-proof.ts'
 export type { GroupHealth, ProofHealth } from './worker/group-health.ts'
 export {

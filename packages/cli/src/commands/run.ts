@@ -21,6 +21,7 @@ export async function run({ options, output }: Invocation, path: string | undefi
   }
   const { redis, namespace } = await settingsOf(options, config)
   const { leaseMs, drainMs = 10_000, stalledAfterMs, prefetch, retry, name } = config
+  const { markEveryMs, scrubKeysPerSecond } = config
   const { collections, partitions, durability, replicas, deadlineMs, attemptMs } = config
   const groups = await groupsOf(config)
   if (!groups)
@@ -41,6 +42,8 @@ export async function run({ options, output }: Invocation, path: string | undefi
     leaseMs,
     drainMs,
     stalledAfterMs,
+    markEveryMs,
+    scrubKeysPerSecond,
     prefetch,
     retry,
     name,

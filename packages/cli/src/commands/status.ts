@@ -31,7 +31,12 @@ export async function status({ options, output }: Invocation, { watch }: StatusF
       const summary = `${namespace}: ${partitions} partitions; ${collectionsText(collections)}`
       if (groups.length === 0)
         return `${summary}\nNo group is registered: the first worker that runs one registers it.`
-      const lines = [...damages(output, groups), ...doubts(output, groups), ...warnings(output, tooLarge)]
+      const lines = [
+        ...damages(output, groups),
+        ...doubts(output, groups),
+        ...findings(output, groups),
+        ...warnings(output, tooLarge),
+      ]
       return [summary, groupsTable(output, groups), ...lines].join('\n')
     }
     return { json: { namespace, partitions, collections, groups: groups.map(statusJson), tooLarge }, text }
@@ -39,7 +44,7 @@ export async function status({ options, output }: Invocation, { watch }: StatusF
 }
 
 /** With null for what is not there, so that every row has every property. */
-export function statusJson({ owner, copying, damage, proof, ...rest }: PartitionStatus): object {
+export function statusJson({ owner, copying, damage, proof, scrub, ...rest }: PartitionStatus): object {
   const { verifiedUpTo = null, verifiedMsAgo = null, latest = null, reason = null } = proof
   return {
     ...rest,
@@ -47,6 +52,7 @@ export function statusJson({ owner, copying, damage, proof, ...rest }: Partition
     copying: copying ?? null,
     damage: damage ?? null,
     proof: { verifiedUpTo, verifiedMsAgo, latest, reason },
+    scrub: { ...scrub, completedMsAgo: scrub.completedMsAgo ?? null, current: scrub.current ?? null },
   }
 }
 
@@ -112,6 +118,15 @@ function verifiedText({ verifiedUpTo, verifiedMsAgo = 0, latest }: PartitionProo
   if (latest === 'different') return 'different'
   if (verifiedUpTo === undefined) return latest === undefined ? 'not yet' : 'not provable'
   return `${verifiedUpTo}, ${duration(Math.round(verifiedMsAgo / 1_000))} ago`
+}
+
+/** What the last walk through the stored values has found, or the present one so far. */
+function findings(output: Output, groups: readonly PartitionStatus[]): string[] {
+  return groups.flatMap(({ group, partition, scrub: { current, ...last } }) => {
+    const { keys, found } = current && current.found > 0 ? current : last
+    if (found === 0) return []
+    return [output.style('red', `${group}/${partition} scrub: ${count(found)} of ${count(keys)} keys differ`)]
+  })
 }
 
 /** Why a sink was not proven equal the last time. */

@@ -3,6 +3,7 @@ import { parseCopyProgress } from '../copy/copy-progress.ts'
 import type { NamespaceKeys, PartitionKeys } from '../namespace/keys.ts'
 import type { Connection } from '../redis/connection.ts'
 import { parseProof, type PartitionProof } from '../proof/partition-proof.ts'
+import { parseScrubStatus, type ScrubStatus } from '../proof/scrub-progress.ts'
 import { persist } from '../redis/persist.ts'
 import { parseCheckpoint } from './checkpoint.ts'
 
@@ -36,6 +37,8 @@ export interface PartitionStatus {
   readonly damage: string | undefined
   /** What the markers in the log have proven of the sink. */
   readonly proof: PartitionProof
+  /** What walks through the stored values have found. */
+  readonly scrub: ScrubStatus
 }
 
 /** The groups that are registered, by name. */
@@ -95,6 +98,7 @@ async function partitionStatus(
     copying: copyStatus(record['copy']),
     damage: record['damage'],
     proof: parseProof(record, partition, now),
+    scrub: parseScrubStatus(record, now),
   }
 }
 

@@ -25,6 +25,7 @@ const lines: Readonly<Record<WorkerEvent['kind'], readonly [level: keyof Logger,
   copying: ['info', 'copies the state to the sink'],
   copied: ['info', 'has copied the state, and goes on with the changes'],
   damaged: ['error', 'the log is damaged, the partition stands still'],
+  edited: ['error', 'a stored value is not what the log says'],
   differs: ['error', 'the sink does not hold what the log holds'],
 }
 

@@ -86,8 +86,9 @@ export async function verifyPartition(
   group: string,
   partition: number,
   timeoutMs: number,
+  listed = 0,
 ): Promise<VerifyReport> {
-  return await new Verification(parts, sink, group, { timeoutMs, listed: 0 }, partition).run()
+  return await new Verification(parts, sink, group, { timeoutMs, listed }, partition).run()
 }
 
 /** @throws HeadwaterError SINK_CONTRACT, COLLECTION_UNKNOWN */

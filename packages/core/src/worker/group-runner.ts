@@ -20,6 +20,7 @@ import type { GroupTelemetry } from '../telemetry/group-telemetry.ts'
 import type { HealthWatch } from './group-health.ts'
 import type { PartitionObserver } from './partition-observer.ts'
 import type { Presentation } from './presentation.ts'
+import { scrubHeld } from './scrub-loop.ts'
 import type { WorkerEvent } from './worker-event.ts'
 
 export interface GroupRunnerOptions {
@@ -36,6 +37,7 @@ export interface GroupRunnerOptions {
   readonly telemetry: GroupTelemetry
   readonly leaseMs: number
   readonly coalesce: boolean
+  readonly scrubKeysPerSecond: number
   readonly concurrency: number
   readonly prefetch: { readonly changes: number; readonly size: number }
   readonly retry: Backoff
@@ -78,6 +80,22 @@ export class GroupRunner {
 
   start(): void {
     this.#running ??= this.#run()
+    void this.#scrub()
+  }
+
+  async #scrub(): Promise<void> {
+    const { scrubKeysPerSecond: keysPerSecond, parts, sink, group, onEvent } = this.#options
+    const isComparable = sink.read && sink.takes !== 'events' && sink.collection.state !== 'none'
+    if (keysPerSecond === 0 || !isComparable) return
+    await scrubHeld({
+      parts,
+      sink,
+      group,
+      keysPerSecond,
+      held: () => [...this.#holdings.keys()],
+      onDifference: (found) => onEvent({ kind: 'edited', group, ...found }),
+      signal: this.#abort.signal,
+    })
   }
 
   /** Finishes what is at the sink within the budget, and hands everything over. */

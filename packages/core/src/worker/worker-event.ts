@@ -1,5 +1,6 @@
 import type { Position } from '../change/position.ts'
 import type { HeadwaterError } from '../errors/headwater-error.ts'
+import type { Difference } from '../verify/verify.ts'
 
 interface Where {
   readonly group: string
@@ -46,3 +47,5 @@ export type WorkerEvent =
   | (Where & { readonly kind: 'copying'; readonly copied: number })
   /** The first copy is done: from here on the sink gets the changes. */
   | (Where & { readonly kind: 'copied'; readonly copied: number })
+  /** A walk through the stored values came to one that is not what the log says. */
+  | (Where & { readonly kind: 'edited'; readonly key: string; readonly verdict: Difference['verdict'] })

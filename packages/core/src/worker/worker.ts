@@ -67,6 +67,11 @@ export interface WorkerOptions {
    * partition gets one in this time, and none where nothing was appended. From 100, default 60,000.
    */
   readonly markEveryMs?: number
+  /**
+   * How many stored values of each group are read a second, to find what was changed behind a sink's back: a walk that never
+   * ends, shared by all workers of the group. Default 0: none.
+   */
+  readonly scrubKeysPerSecond?: number
 }
 
 /** What a lease lasts of `leaseMs`: the rest is for the successor to notice, open the sink and go on. */
@@ -106,10 +111,11 @@ export interface Worker extends AsyncDisposable {
 export async function startWorker(log: Log, options: WorkerOptions): Promise<Worker> {
   const parts = logParts(log)
   const { leaseMs = 15_000, drainMs = 10_000, stalledAfterMs = 30_000, onEvent, logger } = options
-  const { markEveryMs = 60_000 } = options
+  const { markEveryMs = 60_000, scrubKeysPerSecond = 0 } = options
   checkInteger('leaseMs', leaseMs, 100, 3_600_000)
   checkInteger('drainMs', drainMs, 0, 3_600_000)
   checkInteger('stalledAfterMs', stalledAfterMs, 100, 86_400_000)
+  checkInteger('scrubKeysPerSecond', scrubKeysPerSecond, 0, 1_000_000)
   if (markEveryMs !== 0) checkInteger('markEveryMs', markEveryMs, 100, 86_400_000)
   const groups = Object.entries(options.groups ?? {}).map(([group, given]) => checkGroup(log, group, given))
   if (groups.length === 0) throw new HeadwaterError('OPTION_INVALID', 'A worker needs at least one group.')
@@ -145,6 +151,7 @@ export async function startWorker(log: Log, options: WorkerOptions): Promise<Wor
       copySources: { heads, latest, state, buckets: metadata.buckets, pace: new Pace(copyKeysPerSecond) },
       leaseMs: Math.ceil(leaseMs * leaseShare),
       coalesce,
+      scrubKeysPerSecond,
       concurrency,
       parking,
       prefetch: { changes: options.prefetch?.changes ?? 1_000, size: options.prefetch?.size ?? 1_048_576 },
