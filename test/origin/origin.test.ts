@@ -13,7 +13,8 @@ const users = defineCollection('users', {
   schema: z.object({ id: z.string(), age: z.int() }),
   key: ({ id }) => id,
 })
-const user = (age: number, id = 'ada') => users.put({ id, age })
+const user = (age: number, id = 'ada') => ({ collection: users, key: id, value: { id, age } })
+const gone = (id: string) => ({ collection: users, key: id, value: undefined })
 const fed = { collections: [users] }
 
 let server: OwnRedisServer
@@ -48,8 +49,8 @@ describe('an origin', () => {
   it('appends a value once, however often it brings it, and a delete of what is there', async () => {
     const origin = await log.origin('legacy', fed)
     const outcomes = []
-    for (const [position, request] of [user(1), user(1), user(2), users.delete('ada')].entries())
-      outcomes.push(...(await origin.append([request, users.delete('nobody')], position)))
+    for (const [position, request] of [user(1), user(1), user(2), gone('ada')].entries())
+      outcomes.push(...(await origin.append([request, gone('nobody')], position)))
     const kinds = [
       'appended',
       'unchanged',
@@ -73,9 +74,10 @@ describe('an origin', () => {
 
   it('has what is wrong with one change keep out that change alone', async () => {
     const origin = await log.origin('legacy', fed)
-    const outcomes = await origin.append([user(0.5), user(2, 'bob')], 1)
-    expect(outcomes).toEqual([
+    const values = [user(0.5), { ...user(1), key: 'eve' }, user(2, 'bob')]
+    expect(await origin.append(values, 1)).toEqual([
       { kind: 'rejected', error: expect.objectContaining({ code: 'VALUE_INVALID' }) as Error },
+      { kind: 'rejected', error: expect.objectContaining({ code: 'KEY_INVALID' }) as Error },
       expect.objectContaining({ kind: 'appended' }),
     ])
   })
@@ -87,7 +89,7 @@ describe('an origin', () => {
       ids.map((id) => user(1, id)),
       1,
     )
-    await origin.append([users.delete('user 7')], 2)
+    await origin.append([gone('user 7')], 2)
     const found = new Set<string>()
     for await (const page of origin.keys(users)) for (const key of page) found.add(key)
     expect([...found].toSorted()).toEqual(ids.filter((id) => id !== 'user 7').toSorted())
@@ -185,7 +187,7 @@ it('never puts an older value over a newer one, whoever reads the source and how
 })
 
 it('costs an append without an origin nothing: its script is another one', async () => {
-  await log.append(user(1))
+  await log.append(users.put({ id: 'ada', age: 1 }))
   const entries = await Promise.all([0, 1].map((partition) => rawEntryCount(client, namespace, partition)))
   expect(entries[0]! + entries[1]!).toBe(1)
   expect(await client.exists(`headwater:{${namespace}:0}:origins`)).toBe(0)

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Appender } from '../append/appender.ts'
 import type { AppendResult } from '../append/append-result.ts'
-import type { DeleteRequest, PutRequest } from '../append/change-request.ts'
 import type { RoutedChange, Router } from '../append/prepare.ts'
 import { hashOfLanes } from '../change/content-hash.ts'
 import type { AnyCollection } from '../collection/collection.ts'
@@ -24,7 +23,15 @@ export interface OriginOptions {
   readonly collections: readonly AnyCollection[]
 }
 
-/** What became of one change that an origin brought. */
+/** What an origin says of one key. */
+export interface OriginValue {
+  readonly collection: AnyCollection
+  readonly key: string
+  /** As `put` takes it; undefined where the key is gone. */
+  readonly value: unknown
+}
+
+/** What became of one value that an origin brought. */
 export type OriginOutcome =
   | { readonly kind: 'appended'; readonly result: AppendResult }
   /** The log has it already: nothing was appended. */
@@ -108,18 +115,18 @@ export class Origin {
   }
 
   /**
-   * Appends what differs from what the log has, each change by itself; whoever brings the same value twice appends it
-   * once. Nothing is appended twice for one key at a time: await it before the next value of a key.
+   * Appends what differs from what the log has, each key by itself: to bring a value again appends nothing. Await it before
+   * the next value of the same key.
    *
    * @param position where the origin was when the values were read: whole, from 0, and never lower than before
    * @throws HeadwaterError ORIGIN_FENCED, REDIS_UNAVAILABLE, OUTCOME_UNKNOWN and others, for all of them: repeat the call
    */
   async append(
-    requests: readonly (PutRequest | DeleteRequest)[],
+    values: readonly OriginValue[],
     position: number,
     metadata: Readonly<Record<string, string>> = {},
   ): Promise<OriginOutcome[]> {
-    const prepared = await Promise.all(requests.map(async (request) => this.#prepare(request)))
+    const prepared = await Promise.all(values.map((value) => this.#prepare(value)))
     const heads = await this.#headsOf(prepared)
     const origin = this.#at(position)
     const told = { origin: this.name, ...metadata }
@@ -168,12 +175,22 @@ export class Origin {
     return this.#latest
   }
 
-  async #prepare(request: PutRequest | DeleteRequest): Promise<RoutedChange | HeadwaterError> {
+  async #prepare({ collection, key, value }: OriginValue): Promise<RoutedChange | HeadwaterError> {
     try {
-      return await this.#appender.prepare(request)
+      const request = value === undefined ? collection.delete(key) : collection.put(value)
+      const change = await this.#appender.prepare(request)
+      if (change.key === key) return change
+      return new HeadwaterError(
+        'KEY_INVALID',
+        `The value of key ${JSON.stringify(key)} of ${collection.name} has the key ${JSON.stringify(change.key)}.`,
+      )
     } catch (error) {
-      if (isHeadwaterError(error) && wrongChange.includes(error.code)) return error
-      throw error
+      if (isHeadwaterError(error)) {
+        if (wrongChange.includes(error.code)) return error
+        throw error
+      }
+      // A schema of the user may throw whatever it likes.
+      return new HeadwaterError('VALUE_INVALID', `The schema of ${collection.name} failed: ${String(error)}.`)
     }
   }
 

@@ -1,3 +1,5 @@
+import type { HeadwaterError } from '@headwater/core'
+
 /** What a capture tells about itself: for logs, and for tests that wait for something to happen. No values, no secrets. */
 export type CaptureEvent =
   /** Connected, and the stream goes on where the target is. */
@@ -18,6 +20,23 @@ export type CaptureEvent =
       /** Unknown while a source sends without writing its dump to disk first. */
       readonly totalBytes: number | undefined
       readonly etaSeconds: number | undefined
+    }
+  /** Of mode *state*: how many keys of a collection were compared, of how many that the source has of any kind. */
+  | {
+      readonly kind: 'sweeping'
+      readonly collection: string
+      readonly keys: number
+      readonly keysOfSource: number
+      readonly etaSeconds: number
+    }
+  /** The source does not tell of changes to its keys (`notify-keyspace-events KA`): only rescans find them. */
+  | { readonly kind: 'notifications-off' }
+  /** A value that cannot enter the log as it is. The log keeps what it has; it is tried again when it changes, or at the next start. */
+  | {
+      readonly kind: 'rejected'
+      readonly collection: string
+      readonly key: string
+      readonly error: HeadwaterError
     }
   | { readonly kind: 'copied'; readonly keys: number; readonly seconds: number }
   /** The source or the target failed, and is tried again. */

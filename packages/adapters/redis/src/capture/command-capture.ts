@@ -1,12 +1,14 @@
-import { homedir } from 'node:os'
-import { join } from 'node:path'
 import { HeadwaterError } from '@headwater/core'
 import { RdbError } from '@headwater/rdb'
 import type { RedisOptions } from 'ioredis'
 import type { CaptureEvent } from './capture-event.ts'
+import { CaptureLag, type CaptureStatus, reaches } from './capture-lag.ts'
+import { checkCaptureName, defaultSpool } from './capture-name.ts'
+import { CaptureTelemetry } from './capture-telemetry.ts'
 import { CommandReplay } from './command-replay.ts'
 import { CommandTarget, type CommandTargetOptions } from './command-target.ts'
-import { type CaptureServer, connectClient, serverOptions } from './source-address.ts'
+import { type CaptureServer, serverOptions } from './source-address.ts'
+import { runIdOf, sourcePosition } from './source-offset.ts'
 import { Spool } from './spool.ts'
 import { StreamReceiver } from './stream-receiver.ts'
 
@@ -23,18 +25,6 @@ export interface CommandCaptureOptions {
   /** Whether a target that holds other data, or was released or damaged, is emptied first. Default false. */
   readonly replace?: boolean
   readonly onEvent?: (event: CaptureEvent) => void
-}
-
-/** How far a capture is. */
-export interface CaptureStatus {
-  /** Up to where the source's stream has arrived here. */
-  readonly receivedOffset: number
-  /** Up to where the target has it; undefined during a full copy. */
-  readonly appliedOffset: number | undefined
-  /** Received, and not applied. */
-  readonly lagBytes: number
-  /** Since everything received was last applied. */
-  readonly lagSeconds: number
 }
 
 /** A capture that runs. */
@@ -63,17 +53,17 @@ const LAG_LOOK_MS = 1_000
 export async function startCommandCapture(options: CommandCaptureOptions): Promise<CommandCapture> {
   const {
     name = 'default',
-    spool: folder = defaultSpool(name),
+    spool: folder = defaultSpool('commands', name),
     replace = false,
     onEvent = () => {},
   } = options
-  if (!/^[a-zA-Z0-9_.-]{1,64}$/.test(name)) {
-    throw new HeadwaterError(
-      'OPTION_INVALID',
-      `name ${JSON.stringify(name)} must be 1 to 64 of letters, digits, "_", "." and "-".`,
-    )
-  }
+  checkCaptureName(name)
   const source = serverOptions(options.from)
+  const telemetry = new CaptureTelemetry(name, 'commands')
+  const tell = (event: CaptureEvent): void => {
+    telemetry.event(event)
+    onEvent(event)
+  }
   const stop = new AbortController()
   const targetOptions: CommandTargetOptions = {
     server: serverOptions(options.to),
@@ -81,12 +71,12 @@ export async function startCommandCapture(options: CommandCaptureOptions): Promi
     replace,
     source: await runIdOf(source),
     signal: stop.signal,
-    onRetry: (error) => onEvent({ kind: 'retrying', side: 'target', error }),
+    onRetry: (error) => tell({ kind: 'retrying', side: 'target', error }),
   }
   const spool = Spool.open(folder)
   try {
     const target = await CommandTarget.open(targetOptions)
-    return new RunningCapture(source, target, targetOptions, spool, stop, onEvent)
+    return new RunningCapture(source, target, targetOptions, spool, stop, tell, telemetry)
   } catch (error) {
     await spool.close()
     throw error
@@ -102,7 +92,8 @@ class RunningCapture implements CommandCapture {
   readonly #stop: AbortController
   readonly #replay: CommandReplay
   readonly #receiver: StreamReceiver
-  #caughtUpAt = performance.now()
+  readonly #lag: CaptureLag
+  readonly #telemetry: CaptureTelemetry
 
   constructor(
     source: RedisOptions,
@@ -111,6 +102,7 @@ class RunningCapture implements CommandCapture {
     spool: Spool,
     stop: AbortController,
     onEvent: (event: CaptureEvent) => void,
+    telemetry: CaptureTelemetry,
   ) {
     this.#source = source
     this.#target = target
@@ -118,41 +110,34 @@ class RunningCapture implements CommandCapture {
     this.#spool = spool
     this.#stop = stop
     const { signal } = stop
+    this.#telemetry = telemetry
+    this.#lag = new CaptureLag(
+      () => spool.end,
+      () => this.#replay.offset,
+    )
     this.#receiver = new StreamReceiver({
       source,
       spool,
+      dump: true,
       saved: () => (target.saved?.phase === 'following' ? target.saved : undefined),
       onEvent,
       signal,
     })
     const reattach = () => this.#receiver.reattach()
-    this.#replay = new CommandReplay({ spool, target, onEvent, reattach, signal })
+    this.#replay = new CommandReplay({ spool, target, telemetry, onEvent, reattach, signal })
+    telemetry.observe(() => this.status())
     this.done = this.#run()
     // Whoever does not look at `done` learns it from what he calls next.
     this.done.catch(() => {})
   }
 
   status(): CaptureStatus {
-    const receivedOffset = this.#spool.end
-    const appliedOffset = this.#replay.offset
-    const lagBytes = appliedOffset === undefined ? 0 : Math.max(0, receivedOffset - appliedOffset)
-    if (appliedOffset !== undefined && lagBytes === 0) this.#caughtUpAt = performance.now()
-    return {
-      receivedOffset,
-      appliedOffset,
-      lagBytes,
-      lagSeconds: (performance.now() - this.#caughtUpAt) / 1_000,
-    }
+    return this.#lag.status()
   }
 
   async caughtUp(): Promise<number> {
-    const client = await connectClient(this.#source, 'headwater:capture:offset')
-    const info = await client.info('replication').finally(() => client.disconnect())
-    const offset = Number(/^master_repl_offset:(\d+)/m.exec(info)?.[1])
-    while ((this.#replay.offset ?? -1) < offset) {
-      const ended = await Promise.race([this.#replay.moved.then(() => false), this.done.then(() => true)])
-      if (ended) throw new HeadwaterError('CLOSED', 'The capture was stopped before it had caught up.')
-    }
+    const { offset } = await sourcePosition(this.#source)
+    await reaches(this.#replay, offset, this.done)
     return offset
   }
 
@@ -191,25 +176,9 @@ class RunningCapture implements CommandCapture {
       this.#stop.abort(new HeadwaterError('CLOSED', 'The capture has failed.'))
       await Promise.allSettled(parts)
       clearInterval(watch)
+      this.#telemetry.close()
       this.#target.close()
       await this.#spool.close()
     }
   }
-}
-
-/** @throws HeadwaterError SOURCE_UNAVAILABLE */
-async function runIdOf(source: RedisOptions): Promise<string> {
-  try {
-    const client = await connectClient(source, 'headwater:capture:source')
-    const info = await client.info('server').finally(() => client.disconnect())
-    return /^run_id:(\w+)/m.exec(info)?.[1] ?? ''
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new HeadwaterError('SOURCE_UNAVAILABLE', `The source cannot be asked: ${reason}`, { cause: error })
-  }
-}
-
-function defaultSpool(name: string): string {
-  const state = process.env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state')
-  return join(state, 'headwater', 'capture', name)
 }

@@ -3,6 +3,7 @@ import { HeadwaterError } from '@headwater/core'
 import { readRdb } from '@headwater/rdb'
 import { Bell } from './bell.ts'
 import type { CaptureEvent } from './capture-event.ts'
+import type { CaptureTelemetry } from './capture-telemetry.ts'
 import { CommandParser } from './command-parser.ts'
 import {
   bookkeepingPrefix,
@@ -27,6 +28,7 @@ const prefix = Buffer.from(bookkeepingPrefix)
 export interface CommandReplayOptions {
   readonly spool: Spool
   readonly target: CommandTarget
+  readonly telemetry: CaptureTelemetry
   readonly onEvent: (event: CaptureEvent) => void
   /** Called when the spool cannot go on from where the target is, and was cleared. */
   readonly reattach: () => void
@@ -116,7 +118,7 @@ export class CommandReplay {
   }
 
   async #follow(generation: number, from: SavedProgress): Promise<void> {
-    const { spool, target, signal } = this.#options
+    const { spool, target, telemetry, signal } = this.#options
     const parser = new CommandParser(from.offset)
     const assembler = new TransactionAssembler(from.database)
     const batch = new Batch()
@@ -127,7 +129,9 @@ export class CommandReplay {
       const { end, database } = reached
       reached = undefined
       const { replicationId } = spool.start
-      await target.commit(batch.take(), { phase: 'following', replicationId, offset: end, database })
+      const commands = batch.take()
+      await target.commit(commands, { phase: 'following', replicationId, offset: end, database })
+      telemetry.changed(undefined, 'replayed', commands.length)
       spool.release(end)
       this.#bell.ring()
     }

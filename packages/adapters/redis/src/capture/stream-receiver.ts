@@ -4,6 +4,7 @@ import type { RedisOptions } from 'ioredis'
 import type { CaptureEvent } from './capture-event.ts'
 import { CopyProgress } from './copy-progress.ts'
 import { ReplicationLink, type ReplicationPosition } from './replication-link.ts'
+import { sourcePosition } from './source-offset.ts'
 import type { Spool } from './spool.ts'
 
 const RETRY_MS = { first: 50, most: 2_000 }
@@ -16,8 +17,13 @@ const ACKNOWLEDGE_AFTER_MS = 20
 export interface StreamReceiverOptions {
   readonly source: RedisOptions
   readonly spool: Spool
-  /** Where the target is, asked when the spool is empty. */
+  /** Where the target is, asked when the spool is empty; undefined where it needs everything. */
   readonly saved: () => ReplicationPosition | undefined
+  /**
+   * Whether the dump of a full copy is what is copied. Otherwise the stream alone is wanted, and the source is asked for it
+   * without a dump, which it can do when it has had a replica before.
+   */
+  readonly dump: boolean
   readonly onEvent: (event: CaptureEvent) => void
   readonly signal: AbortSignal
 }
@@ -60,12 +66,14 @@ export class StreamReceiver {
   }
 
   async #attachAndReceive(): Promise<void> {
-    const { source, spool, signal, onEvent } = this.#options
+    const { source, spool, dump, signal, onEvent } = this.#options
     const link = await ReplicationLink.open(source)
     this.#link = link
     try {
       signal.throwIfAborted()
-      const from = spool.position ?? this.#options.saved()
+      const from =
+        spool.position ?? this.#options.saved() ?? (dump ? undefined : await sourcePosition(source))
+      const hadPosition = (spool.position ?? this.#options.saved()) !== undefined
       const attachment = await link.attach(from)
       if (attachment.kind === 'partial') {
         if (spool.position === undefined) await spool.beginAt(from!)
@@ -75,9 +83,11 @@ export class StreamReceiver {
         }
         onEvent({ kind: 'attached', offset: from!.offset })
       } else {
-        const reason = from === undefined ? 'first' : 'source-cannot-continue'
+        const reason = hadPosition ? 'source-cannot-continue' : 'first'
         onEvent({ kind: 'full-copy', reason, offset: attachment.position.offset })
-        await this.#receiveDump(link, attachment.position)
+        await (dump
+          ? this.#receiveDump(link, attachment.position)
+          : this.#skipDump(link, attachment.position))
       }
       await this.#receiveStream(link)
     } finally {
@@ -96,6 +106,15 @@ export class StreamReceiver {
       progress.add(chunk.length)
     }
     await spool.finishDump()
+  }
+
+  /** The source cannot do without a dump, but what it holds is read otherwise. */
+  async #skipDump(link: ReplicationLink, position: ReplicationPosition): Promise<void> {
+    const { spool, onEvent } = this.#options
+    let progress = new CopyProgress('receiving', undefined, onEvent)
+    const setSize = (size: number): void => void (progress = new CopyProgress('receiving', size, onEvent))
+    for await (const chunk of link.dump(setSize)) progress.add(chunk.length)
+    await spool.beginAt(position)
   }
 
   async #receiveStream(link: ReplicationLink): Promise<void> {
