@@ -1,11 +1,17 @@
+import { randomUUID } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
+import { connect } from '@headwater/core'
 import { startRedis } from '@headwater/local-servers'
 import { describe, expect, it } from 'vitest'
 import { Call, headwater, lastLine } from '../cli/headwater.ts'
 import { fillRandomly } from '../rdb/random-keyspace.ts'
 import { plainClient } from '../support/plain-client.ts'
 import { Random } from '../support/random.ts'
+import { collections } from './captured-types.ts'
 import { differences } from './same-data.ts'
 import { spoolFolder } from './spool-folder.ts'
+
+const config = fileURLToPath(new URL('state.config.ts', import.meta.url))
 
 describe('headwater capture', () => {
   it('copies once, reports, and leaves a target that is on its own', async () => {
@@ -40,7 +46,7 @@ describe('headwater capture', () => {
     await from.set('first', '1')
     for (const copies of [1, 0]) {
       const call = new Call(['capture', ...args])
-      await call.says(copies === 1 ? 'keys were copied' : 'continues where the target is')
+      await call.says(copies === 1 ? 'keys were copied' : 'continues where we are')
       await from.set('second', String(copies))
       call.process.kill('SIGTERM')
       const ended = await call.ended()
@@ -50,8 +56,49 @@ describe('headwater capture', () => {
     expect(await to.get('first')).toBe('1')
   })
 
+  it('brings the keys that a config names into the log, once or until SIGTERM', async () => {
+    await using source = await startRedis({ own: true, config: { requirepass: 'correct-horse' } })
+    await using server = await startRedis({ own: true })
+    await using from = plainClient({ ...source.options, password: 'correct-horse' })
+    const namespace = randomUUID()
+    const args = [
+      'capture',
+      '--mode',
+      'state',
+      '--config',
+      config,
+      '--redis',
+      server.url,
+      '--namespace',
+      namespace,
+      '--spool',
+      spoolFolder(),
+      '--json',
+    ]
+    const env = { SOURCE_URL: `unix://${source.socketPath}?password=correct-horse` }
+    await from.hset('hash:ada', 'age', '36')
+    const once = await headwater([...args, '--once'], { env })
+    expect(once.ending).toBe(0)
+    expect(lastLine(once)).toMatchObject({ mode: 'state', fullCopies: 1, caughtUp: true, rejected: [] })
+    await using log = await connect(server.options, { namespace, collections: [collections.hashes] })
+    expect((await log.get(collections.hashes, 'ada'))?.value.value).toEqual({ age: '36' })
+
+    const call = new Call(args, { env })
+    await call.says('continues where we are')
+    await from.hset('hash:ada', 'age', '37')
+    call.process.kill('SIGTERM')
+    const ended = await call.ended()
+    expect(ended.ending).toBe(0)
+    expect(lastLine(ended)).toMatchObject({ fullCopies: 0, caughtUp: false })
+    for (const text of [once.stderr, once.stdout, ended.stderr]) expect(text).not.toContain('correct-horse')
+  })
+
   it('says what is missing', async () => {
-    expect(await headwater(['capture', '--from', 'redis://localhost'])).toMatchObject({ ending: 2 })
+    for (const args of [
+      ['--from', 'redis://localhost', '--mode', 'commands'],
+      ['--mode', 'state'],
+    ])
+      expect(await headwater(['capture', ...args])).toMatchObject({ ending: 2 })
     const gone = await headwater([
       'capture',
       '--from',

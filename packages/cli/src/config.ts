@@ -1,4 +1,7 @@
 import type { ConnectOptions, RedisTarget, WorkerOptions } from '@headwater/core'
+import type { StateCaptureOptions } from '@headwater/redis'
+
+type CaptureConfig = Omit<StateCaptureOptions, 'onEvent'>
 
 /** What a `headwater.config.ts` exports by default. Flags and environment variables win over it. */
 export interface Config
@@ -9,6 +12,8 @@ export interface Config
   readonly groups?:
     | WorkerOptions['groups']
     | (() => WorkerOptions['groups'] | Promise<WorkerOptions['groups']>)
+  /** What `headwater capture --mode state` brings into the log. */
+  readonly capture?: CaptureConfig | (() => CaptureConfig | Promise<CaptureConfig>)
 }
 
 /** Gives the object back as it is; it is there for its types. */

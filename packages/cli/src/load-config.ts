@@ -54,6 +54,7 @@ const settings: Record<keyof Config, true> = {
   attemptMs: true,
   idempotencyWindowMs: true,
   groups: true,
+  capture: true,
   leaseMs: true,
   drainMs: true,
   prefetch: true,

@@ -309,19 +309,29 @@ function commandLine(): Command {
 
   program
     .command('capture')
-    .description('copy a Redis into another, without touching it, and follow it')
-    .requiredOption('--from <url>', 'the Redis to follow: redis://, rediss:// or unix://')
-    .requiredOption('--to <url>', 'the Redis that becomes its replica')
+    .description('copy a Redis into another or into the log, without touching it, and follow it')
+    .option('--from <url>', 'the Redis to follow: redis://, rediss:// or unix://')
+    .option('--to <url>', 'with --mode commands: the Redis that becomes its replica')
     .addOption(
-      new Option('--mode <mode>', 'commands: every transaction, as it was')
-        .choices(['commands'])
+      new Option(
+        '--mode <mode>',
+        'commands: every transaction, as it was, into --to; state: values, into the log as the config says',
+      )
+        .choices(['commands', 'state'])
         .makeOptionMandatory(),
     )
-    .option('--once', 'end when it has what the source has now, and let its keys expire by themselves')
+    .option('--once', 'end when it has what the source has now; keys of a target then expire by themselves')
     .option('--replace', 'delete what the target holds, if it is not of this capture')
-    .option('--name <name>', 'of this capture, at the target (default: default)')
+    .option(
+      '--name <name>',
+      'of this capture, at the target (default: default) or in the log (default: capture)',
+    )
     .option('--spool <folder>', 'for what the target does not have yet (default: in the folder for state)')
     .action(async (options: CaptureOptions) => {
+      if (options.mode === 'state') {
+        const { captureState } = await import('./commands/capture-state.ts')
+        return await captureState(invocation(), options)
+      }
       const { capture } = await import('./commands/capture.ts')
       await capture(invocation(), options)
     })
