@@ -1,5 +1,5 @@
 import { connect, defineCollection, type Log } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
+import { startProxy, startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
@@ -18,7 +18,11 @@ describe('an append whose durability counts replicas', () => {
   let log: Log
 
   beforeEach(async () => {
-    master = await startRedis({ own: true, port: true, config: { appendonly: 'yes' } })
+    master = await startRedis({
+      own: true,
+      port: true,
+      config: { appendonly: 'yes', 'repl-diskless-sync-delay': '0' },
+    })
     replica = await startRedis({ own: true, port: true, config: { replicaof: `127.0.0.1 ${master.port}` } })
     redis = new Redis(master.options)
     await eventually(async () => expect(await redis.info('replication')).toMatch(/state=online/), {
@@ -60,6 +64,30 @@ describe('an append whose durability counts replicas', () => {
       version: '1',
       duplicate: true,
     })
+    expect(await log.get(products, 'desk')).toMatchObject({ version: '1' })
+  })
+
+  it('is not called refused when its master is demoted before the replicas are counted', async () => {
+    await using proxy = await startProxy(master.options)
+    await using through = await connect(
+      { ...master.options, ...proxy.address },
+      { namespace: 'shop', collections: [products], attemptMs: 1_500, deadlineMs: 2_000 },
+    )
+    await through.append(put('lamp'))
+    let isCounting = false
+    void proxy.loseRequest(({ command }) => {
+      if (command === 'WAIT') {
+        proxy.blackhole()
+        isCounting = true
+      }
+      return false
+    })
+    const refused = through.append(put('desk')).catch((error: unknown) => error)
+    await eventually(() => expect(isCounting).toBe(true))
+    await redis.replicaof('127.0.0.1', replica.port!)
+    proxy.heal()
+    expect(await refused).toMatchObject({ code: 'OUTCOME_UNKNOWN' })
+    await redis.replicaof('NO', 'ONE')
     expect(await log.get(products, 'desk')).toMatchObject({ version: '1' })
   })
 })

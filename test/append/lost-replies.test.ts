@@ -105,6 +105,25 @@ describe('an append', () => {
     expect(await contents()).toEqual([3])
   })
 
+  it('is not stored after it was told so, by those that share its batch and have more time', async () => {
+    await using log = await open({ deadlineMs, attemptMs: 200 })
+    proxy.refuse()
+    proxy.cut()
+    const startedAt = performance.now()
+    const since = (ms: number) => eventually(() => expect(performance.now()).toBeGreaterThan(startedAt + ms))
+    const outcome = (appending: Promise<unknown>) => appending.catch((error: HeadwaterError) => error.code)
+    const first = outcome(log.append(note(1)))
+    // These two gather behind it, and go on together when it is given up.
+    await since(deadlineMs / 3)
+    const second = outcome(log.append(note(2)))
+    await since((deadlineMs * 9) / 10)
+    const third = outcome(log.append(note(3)))
+    expect([await first, await second]).toEqual(['REDIS_UNAVAILABLE', 'REDIS_UNAVAILABLE'])
+    await proxy.accept()
+    expect(await third).toMatchObject({ version: '1' })
+    expect(await contents()).toEqual([3])
+  })
+
   it('says that it may be stored when its reply is lost and nobody answers afterwards', async () => {
     await using log = await open({ deadlineMs, attemptMs: 200 })
     await log.append(note(1))

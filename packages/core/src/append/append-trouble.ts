@@ -44,6 +44,11 @@ export class AppendTrouble {
     return this.#kind !== 'final'
   }
 
+  /** Whether the batch may be in the log, or is there. */
+  get mayBeStored(): boolean {
+    return this.#stored !== undefined || this.#unconfirmed || this.#inFlight
+  }
+
   /** For requests of the batch. */
   verdict(): HeadwaterError {
     if (this.#stored) return this.#stored

@@ -99,27 +99,35 @@ export class Batcher {
   }
 
   /** Sends a batch until it is answered or given up. Never rejects: what happens reaches the requests. */
-  async #store(batch: AppendBatch): Promise<void> {
+  async #store(whole: AppendBatch): Promise<void> {
     const { keys, connection, attemptMs, resultsWindowMs, namespace, partition } = this.#options
-    this.#options.onBatch?.(batch.requests.reduce((sum, { changes }) => sum + changes.length, 0))
+    this.#options.onBatch?.(whole.requests.reduce((sum, { changes }) => sum + changes.length, 0))
+    let batch = whole
     const deadline = batch.requests.reduce((latest, request) => Math.max(latest, request.deadline), 0)
     const { origin } = batch.requests[0]!
     const script = origin ? appendFromOriginScript : appendScript
-    let input
+    const encode = (): ScriptInput => {
+      const encoded = encodeAppend(keys, batch, resultsWindowMs)
+      return origin ? withOrigin(encoded, keys.origins, origin) : encoded
+    }
+    let input: ScriptInput
     try {
-      input = encodeAppend(keys, batch, resultsWindowMs)
-      if (origin) input = withOrigin(input, keys.origins, origin)
+      input = encode()
     } catch (error) {
       return rejectAll(batch, error as Error)
     }
     const trouble = new AppendTrouble(`an append to partition ${partition}`)
-    const stopWatch = this.#watch(batch, trouble)
+    const stopWatch = this.#watch(whole, trouble, (late) => {
+      batch = { ...batch, requests: batch.requests.filter((request) => !late.includes(request)) }
+      if (batch.requests.length > 0) input = encode()
+    })
     try {
       for (let attempt = 1; ; attempt++) {
         const left = Math.max(1, deadline - performance.now())
         try {
           const reply = await connection.attempt(
             (client) => {
+              if (batch.requests.length === 0) throw trouble.verdict()
               trouble.sent()
               return this.#send(client, script, input)
             },
@@ -154,15 +162,22 @@ export class Batcher {
   }
 
   /**
-   * Rejects requests at their own deadlines while a batch is stuck: those in the batch, which goes on for the others, and
-   * those that wait behind it and were never sent.
+   * Rejects requests at their own deadlines while a batch is stuck: those in the batch, which goes on for the others (as long as
+   * it is certainly not stored, without them), and those that wait behind it and were never sent.
    */
-  #watch({ requests }: AppendBatch, trouble: AppendTrouble): () => void {
+  #watch(
+    { requests }: AppendBatch,
+    trouble: AppendTrouble,
+    drop: (late: readonly PreparedRequest[]) => void,
+  ): () => void {
     let timer: NodeJS.Timeout
     const look = (): void => {
       const now = performance.now()
       const late = requests.filter(({ deadline }) => deadline <= now)
-      if (late.length > 0) rejectAll({ requests: late }, trouble.verdict())
+      if (late.length > 0) {
+        if (!trouble.mayBeStored) drop(late)
+        rejectAll({ requests: late }, trouble.verdict())
+      }
       const behind = this.#waiting.filter(({ deadline }) => deadline <= now)
       if (behind.length > 0) {
         this.#waiting = this.#waiting.filter(({ deadline }) => deadline > now)
@@ -185,7 +200,7 @@ export class Batcher {
     const { reply, reached } = await onNodeOfKey(client, keys.log, async (node) => {
       const socket = socketOf(node)
       const reply = await script.run(node, input)
-      const reached = Number(await node.call('WAIT', replicas, replicasTimeoutMs))
+      const reached = await node.call('WAIT', replicas, replicasTimeoutMs).then(Number, notCounted)
       if (socketOf(node) !== socket)
         throw new Error('the connection was replaced before the replicas were counted')
       return { reply, reached }
@@ -252,6 +267,14 @@ function keyReused(
     'OPTION_INVALID',
     `The idempotencyKey of this append of ${changes.length} changes belongs to an earlier one of ${versions.length}: a retry repeats the append unchanged, and another append needs another key.`,
   )
+}
+
+/**
+ * The append was executed, whatever this says: a master that was demoted in between refuses to count, or the connection has
+ * just ended. So its words stay out of the message, by which errors are told apart.
+ */
+function notCounted(error: unknown): never {
+  throw new Error('the replicas could not be counted', { cause: error })
 }
 
 function rejectAll({ requests }: Pick<AppendBatch, 'requests'>, error: Error): void {

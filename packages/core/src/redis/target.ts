@@ -79,6 +79,8 @@ function clusterOptions(options: ClusterOptions, connectionName: string): Cluste
     lazyConnect: false,
     scaleReads: 'master',
     slotsRefreshTimeout: options.slotsRefreshTimeout ?? 2_000,
+    // Else a command whose connection broke would be sent again, and only what became of that be told.
+    retryDelayOnFailover: 0,
     redisOptions: { ...options.redisOptions, ...sentOnce, connectionName },
   }
 }
