@@ -40,6 +40,7 @@ afterAll(async () => {
 })
 
 const deadlineMs = 1_000
+const outcome = (appending: Promise<unknown>) => appending.catch((error: HeadwaterError) => error.code)
 const note = (content: number | string) => notes.put({ id: 'lamp', content })
 const contents = async () =>
   (await rawChanges(client, namespace, 0)).map(
@@ -111,7 +112,6 @@ describe('an append', () => {
     proxy.cut()
     const startedAt = performance.now()
     const since = (ms: number) => eventually(() => expect(performance.now()).toBeGreaterThan(startedAt + ms))
-    const outcome = (appending: Promise<unknown>) => appending.catch((error: HeadwaterError) => error.code)
     const first = outcome(log.append(note(1)))
     // These two gather behind it, and go on together when it is given up.
     await since(deadlineMs / 3)

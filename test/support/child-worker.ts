@@ -31,7 +31,7 @@ export class ChildWorker implements AsyncDisposable {
   static async start(options: WorkerProcessOptions): Promise<ChildWorker> {
     const child = new ChildWorker(options)
     await Promise.race([
-      child.told('started', { timeoutMs: 30_000 }),
+      child.told('started', { timeoutMs: 120_000 }),
       child.#exited.then(() => {
         throw new Error(`The worker process ended without a word: ${child.complaints}`)
       }),

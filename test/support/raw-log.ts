@@ -1,4 +1,4 @@
-import type { Redis } from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 
 /** One change as it lies in a stream of the log, read by the documented layout and not by the log's own code. */
 export interface RawChange {
@@ -32,7 +32,11 @@ export interface RawCell {
 }
 
 /** Every change of a partition, in the order of the stream. */
-export async function rawChanges(client: Redis, namespace: string, partition: number): Promise<RawChange[]> {
+export async function rawChanges(
+  client: Redis | Cluster,
+  namespace: string,
+  partition: number,
+): Promise<RawChange[]> {
   const changes: RawChange[] = []
   let from = '-'
   for (;;) {

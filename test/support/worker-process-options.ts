@@ -1,10 +1,10 @@
-import type { WorkerEvent } from '@headwater/core'
+import type { ClusterTarget, WorkerEvent } from '@headwater/core'
 import type { RedisOptions } from 'ioredis'
 import type { PoolConfig } from 'pg'
 
 /** What a worker process runs. */
 export interface WorkerProcessOptions {
-  readonly log: RedisOptions
+  readonly log: RedisOptions | ClusterTarget
   readonly namespace: string
   readonly groups: Readonly<Record<string, WorkerProcessSink>>
   readonly leaseMs: number

@@ -16,6 +16,8 @@ export interface RedisNodeOptions {
   readonly config?: RedisConfig
   readonly port?: boolean | number
   readonly dir?: string
+  /** A command that runs the server's, such as `env` with settings. */
+  readonly under?: readonly string[]
   readonly sentinel?: boolean
 }
 
@@ -34,7 +36,7 @@ export class RedisNode implements AsyncDisposable {
   private constructor(
     keeper: KeeperLink,
     binary: RedisBinary,
-    { config = {}, port, dir, sentinel = false }: RedisNodeOptions & { port?: number },
+    { config = {}, port, dir, under = [], sentinel = false }: RedisNodeOptions & { port?: number },
   ) {
     const folder = keeper.createFolder()
     this.socketPath = join(folder, 'redis.sock')
@@ -49,7 +51,10 @@ export class RedisNode implements AsyncDisposable {
     this.#process = new ServerProcess(keeper, {
       name: sentinel ? 'Sentinel' : 'Redis',
       folder,
-      argv: endedWithParent([binary.path, file, ...(sentinel ? ['--sentinel'] : [])]),
+      argv: endedWithParent([...under, binary.path, file, ...(sentinel ? ['--sentinel'] : [])] as [
+        string,
+        ...string[],
+      ]),
       env: binary.env,
       endSignal: 'SIGTERM',
       // Its port may be taken by another server, which answers too: the socket is in a folder of its own, and is opened

@@ -10,6 +10,8 @@ export interface StartRedisOptions {
   readonly port?: boolean | number
   /** Where it saves its data; a given folder outlives the server. Default: a folder that `stop` removes. */
   readonly dir?: string
+  /** A command that runs the server's, such as `env` with settings: `['env', '--ignore-signal=XFSZ']`. */
+  readonly under?: readonly string[]
   /** Insists on a server of our own also when `REDIS_URL` is set. Default: true when any other option is given. */
   readonly own?: boolean
 }

@@ -1,5 +1,7 @@
 import type { RawChange } from '../support/raw-log.ts'
+import type { AuditFindings } from './audit.ts'
 import type { HistoryOfAttempt, Told } from './history-file.ts'
+import type { Term } from './probe.ts'
 
 /** What the writers wrote down, and what was found in the end. */
 export interface Evidence {
@@ -16,11 +18,37 @@ export interface Evidence {
     readonly key: string
     readonly contents: readonly (string | undefined)[]
   }[]
+  /** By group and partition: who was its owner, one after the other. */
+  readonly terms: ReadonlyMap<string, readonly Term[]>
+  /** What triggers in the table's database saw. */
+  readonly audit: AuditFindings
 }
 
+/** What a breach is of. */
+export type BreachKind =
+  /** Acknowledged, and not there. */
+  | 'lost'
+  /** There twice, or acknowledged twice as something new. */
+  | 'doubled'
+  /** Numbers with gaps or repeats, expectations that did not hold. */
+  | 'out of order'
+  /** A sink that went back to something older, or is not the fold of the log. */
+  | 'sink'
+  /** An effect of somebody whose time was over. */
+  | 'zombie'
+  /** Refused and there all the same, refused without a reason, or never attempted. */
+  | 'strange'
+
+interface Breach {
+  readonly kind: BreachKind
+  readonly what: string
+}
+
+type Tell = (kind: BreachKind, what: string) => void
+
 export interface Verdict {
-  /** Sentences about what must not be; empty when all is well. */
-  readonly breaches: readonly string[]
+  /** What must not be; empty when all is well. */
+  readonly breaches: readonly Breach[]
   readonly counts: {
     readonly attempts: number
     readonly stored: number
@@ -49,18 +77,19 @@ type Stored = Extract<Told, { kind: 'stored' }>
  */
 export function checkHistory(evidence: Evidence): Verdict {
   const { attempts, log, inherited } = evidence
-  const breaches: string[] = []
+  const breaches: Breach[] = []
   const isLost = ({ partition, epoch, sequence }: Place): boolean =>
     [...inherited[partition]!].some(([later, upTo]) => later > epoch && sequence > upTo)
-  const breach = (what: string): void => void breaches.push(what)
+  const breach: Tell = (kind, what) => void breaches.push({ kind, what })
 
   checkNumbers(log, isLost, breach)
   const placeOf = checkIds(attempts, log, breach)
   const lost = checkAcknowledged(attempts, log, isLost, breach)
   checkRefused(attempts, placeOf, breach)
   checkExpectations(attempts, log, breach)
-  const orphans = checkSinks(evidence, placeOf, lost, breach)
+  const orphans = checkSinks(evidence, placeOf, breach)
   checkSeen(evidence, placeOf, breach)
+  checkTerms(evidence, breach)
 
   const told = attempts.flatMap((of) => of.told)
   const count = (kind: Told['kind']): number => told.filter((one) => one.kind === kind).length
@@ -80,31 +109,26 @@ export function checkHistory(evidence: Evidence): Verdict {
 }
 
 /** Sequences are dense in each partition, versions for each key; epochs never fall, and hold nothing that was lost. */
-function checkNumbers(
-  log: Evidence['log'],
-  isLost: (place: Place) => boolean,
-  breach: (what: string) => void,
-): void {
+function checkNumbers(log: Evidence['log'], isLost: (place: Place) => boolean, breach: Tell): void {
   for (const [partition, changes] of log.entries()) {
     const versions = new Map<string, number>()
     for (const [at, { sequence, epoch, key, version }] of changes.entries()) {
       const where = `partition ${partition}, sequence ${sequence}`
-      if (sequence !== at + 1) breach(`${where}: place ${at + 1} of the stream`)
-      if (at > 0 && epoch < changes[at - 1]!.epoch) breach(`${where}: epoch ${epoch} after a later one`)
-      if (isLost({ partition, epoch, sequence })) breach(`${where}: epoch ${epoch} was lost here`)
+      if (sequence !== at + 1) breach('out of order', `${where}: place ${at + 1} of the stream`)
+      if (at > 0 && epoch < changes[at - 1]!.epoch)
+        breach('out of order', `${where}: epoch ${epoch} after a later one`)
+      if (isLost({ partition, epoch, sequence }))
+        breach('out of order', `${where}: epoch ${epoch} was lost here`)
       const before = versions.get(key) ?? 0
-      if (version !== before + 1) breach(`${where}: version ${version} of ${key} after ${before}`)
+      if (version !== before + 1)
+        breach('out of order', `${where}: version ${version} of ${key} after ${before}`)
       versions.set(key, version)
     }
   }
 }
 
 /** Every change is of an attempt, as it was attempted, and of no attempt twice. Returns where each id stands. */
-function checkIds(
-  attempts: Evidence['attempts'],
-  log: Evidence['log'],
-  breach: (what: string) => void,
-): Map<string, Place> {
+function checkIds(attempts: Evidence['attempts'], log: Evidence['log'], breach: Tell): Map<string, Place> {
   const attemptOf = new Map(attempts.map(({ attempt }) => [attempt.id, attempt]))
   const placeOf = new Map<string, Place>()
   for (const [partition, changes] of log.entries()) {
@@ -112,14 +136,15 @@ function checkIds(
       const id = metadata['id'] ?? 'nobody'
       const where = `partition ${partition}, sequence ${sequence}`
       const attempt = attemptOf.get(id)
-      if (!attempt) breach(`${where}: ${id} was never attempted`)
+      if (!attempt) breach('strange', `${where}: ${id} was never attempted`)
       else if (
         attempt.key !== key ||
         attempt.kind !== kind ||
         contentOf(payload) !== (kind === 'put' ? id : undefined)
       )
-        breach(`${where}: ${id} is not what was attempted`)
-      if (placeOf.has(id)) breach(`${where}: ${id} stands at sequence ${placeOf.get(id)!.sequence} too`)
+        breach('strange', `${where}: ${id} is not what was attempted`)
+      if (placeOf.has(id))
+        breach('doubled', `${where}: ${id} stands at sequence ${placeOf.get(id)!.sequence} too`)
       placeOf.set(id, { partition, epoch, sequence })
     }
   }
@@ -131,7 +156,7 @@ function checkAcknowledged(
   attempts: Evidence['attempts'],
   log: Evidence['log'],
   isLost: (place: Place) => boolean,
-  breach: (what: string) => void,
+  breach: Tell,
 ): Map<string, Place> {
   const lost = new Map<string, Place>()
   for (const { attempt, told } of attempts) {
@@ -143,41 +168,46 @@ function checkAcknowledged(
       const change = log[partition]?.[sequence - 1]
       if (change?.metadata['id'] !== attempt.id || change.epoch !== epoch)
         breach(
+          'lost',
           `${attempt.id} was acknowledged at ${position}, where ${change?.metadata['id'] ?? 'nothing'} stands`,
         )
       else if (version !== versionText(change))
-        breach(`${attempt.id} was acknowledged with version ${version} instead of ${versionText(change)}`)
+        breach(
+          'out of order',
+          `${attempt.id} was acknowledged with version ${version} instead of ${versionText(change)}`,
+        )
     }
     const positions = new Set(surviving.map(({ position }) => position))
-    if (positions.size > 1) breach(`${attempt.id} was acknowledged at ${[...positions].join(' and ')}`)
+    if (positions.size > 1)
+      breach('doubled', `${attempt.id} was acknowledged at ${[...positions].join(' and ')}`)
     if (surviving.slice(1).some(({ duplicate }) => !duplicate))
-      breach(`${attempt.id} was acknowledged again, and not called a duplicate`)
+      breach('doubled', `${attempt.id} was acknowledged again, and not called a duplicate`)
   }
   return lost
 }
+
+/** That Redis is away, or full. */
+const expectedRefusals: ReadonlySet<string> = new Set(['REDIS_UNAVAILABLE', 'REDIS_FULL'])
 
 /** What was only ever refused is not there; and nothing was refused for reasons that these faults do not give. */
 function checkRefused(
   attempts: Evidence['attempts'],
   placeOf: ReadonlyMap<string, Place>,
-  breach: (what: string) => void,
+  breach: Tell,
 ): void {
   for (const { attempt, told } of attempts) {
     const isRefused = told.length > 0 && told.every(({ kind }) => kind === 'conflict' || kind === 'refused')
-    if (isRefused && placeOf.has(attempt.id)) breach(`${attempt.id} was refused, and is there`)
+    if (isRefused && placeOf.has(attempt.id))
+      breach('strange', `${attempt.id} was refused, and is there: ${JSON.stringify(told)}`)
     for (const one of told) {
-      if (one.kind === 'refused' && one.code !== 'REDIS_UNAVAILABLE')
-        breach(`${attempt.id} was refused with ${one.code}`)
+      if (one.kind === 'refused' && !expectedRefusals.has(one.code))
+        breach('strange', `${attempt.id} was refused with ${one.code}: ${one.why}`)
     }
   }
 }
 
 /** Each change stands where its key was as it expected. */
-function checkExpectations(
-  attempts: Evidence['attempts'],
-  log: Evidence['log'],
-  breach: (what: string) => void,
-): void {
+function checkExpectations(attempts: Evidence['attempts'], log: Evidence['log'], breach: Tell): void {
   const attemptOf = new Map(attempts.map(({ attempt }) => [attempt.id, attempt]))
   for (const changes of log) {
     const latest = new Map<string, RawChange>()
@@ -191,7 +221,10 @@ function checkExpectations(
         (expected === 'exists' && live) ||
         (before !== undefined && expected === versionText(before))
       if (!held)
-        breach(`${id} expected ${expected}, and was stored on ${before ? versionText(before) : 'nothing'}`)
+        breach(
+          'out of order',
+          `${id} expected ${expected}, and was stored on ${before ? versionText(before) : 'nothing'}`,
+        )
       latest.set(change.key, change)
     }
   }
@@ -199,14 +232,24 @@ function checkExpectations(
 
 /** Each sink is the fold of the log, but for keys that only a lost tail has touched. Returns how many these are. */
 function checkSinks(
-  { attempts, log, sinks }: Evidence,
+  { attempts, log, sinks, inherited }: Evidence,
   placeOf: ReadonlyMap<string, Place>,
-  lost: ReadonlyMap<string, Place>,
-  breach: (what: string) => void,
+  breach: Tell,
 ): number {
   const folded = new Map<string, RawChange>()
-  for (const change of log.flat()) folded.set(change.key, change)
-  const lostEpoch = Math.max(0, ...[...lost.values()].map(({ epoch }) => epoch))
+  const partitionOf = new Map<string, number>()
+  for (const [partition, changes] of log.entries()) {
+    for (const change of changes) {
+      folded.set(change.key, change)
+      partitionOf.set(change.key, partition)
+    }
+  }
+  const lastEpochs = inherited.map((of) => Math.max(...of.keys()))
+  const isUntouchedSinceFork = (key: string): boolean => {
+    const partition = partitionOf.get(key)
+    if (partition === undefined) return Math.max(...lastEpochs) > 1
+    return lastEpochs[partition]! > folded.get(key)!.epoch
+  }
   // With a tail went also changes of which nobody was told.
   const gone = attempts.filter(
     ({ attempt, told }) =>
@@ -219,24 +262,19 @@ function checkSinks(
       const owed = last?.kind === 'put' ? contentOf(last.payload) : undefined
       const held = rows.get(key)
       if (held === owed) continue
-      const isUntouched = lost.size > 0 && (last === undefined || last.epoch <= lostEpoch)
       const isOfTail = gone.some(
         ({ attempt }) =>
           attempt.key === key && (attempt.kind === 'put' ? attempt.id === held : held === undefined),
       )
-      if (isUntouched && isOfTail) orphans++
-      else breach(`${name} holds ${held ?? 'nothing'} of ${key} instead of ${owed ?? 'nothing'}`)
+      if (isUntouchedSinceFork(key) && isOfTail) orphans++
+      else breach('sink', `${name} holds ${held ?? 'nothing'} of ${key} instead of ${owed ?? 'nothing'}`)
     }
   }
   return orphans
 }
 
 /** What a probe saw of a key is never older than what it had seen of it. */
-function checkSeen(
-  { seen, attempts }: Evidence,
-  placeOf: ReadonlyMap<string, Place>,
-  breach: (what: string) => void,
-): void {
+function checkSeen({ seen, attempts }: Evidence, placeOf: ReadonlyMap<string, Place>, breach: Tell): void {
   // A change that was lost and stored again, by a retry, has two places; either may be seen.
   const places = new Map<string, Place[]>()
   const add = (id: string, place: Place): void => void places.set(id, [...(places.get(id) ?? []), place])
@@ -249,10 +287,23 @@ function checkSeen(
       const known = content === undefined ? [] : (places.get(content) ?? [])
       if (known.length === 0) continue
       const fitting = known.filter((place) => !newest || compare(place, newest) >= 0).toSorted(compare)
-      if (fitting.length === 0) breach(`${sink} went back to ${content} of ${key}`)
+      if (fitting.length === 0) breach('sink', `${sink} went back to ${content} of ${key}`)
       else newest = fitting[0]
     }
   }
+}
+
+/** Tokens never fall while a server lives; what it takes over from another may be older; and no write under an older fence came after a newer one. */
+function checkTerms({ terms, audit }: Evidence, breach: Tell): void {
+  for (const [where, list] of terms) {
+    for (const [at, { server, token }] of list.entries()) {
+      const before = list[at - 1]
+      if (before?.server === server && token < before.token)
+        breach('zombie', `${where}: token ${token} after ${before.token}`)
+    }
+  }
+  for (const what of audit.zombies) breach('zombie', `table: ${what}`)
+  for (const what of audit.wentBack) breach('sink', `table went back: ${what}`)
 }
 
 function compare(a: Place, b: Place): number {

@@ -43,6 +43,16 @@ const sound = (): { -readonly [Part in keyof Evidence]: Evidence[Part] } => ({
   inherited: [new Map([[1, 0]])],
   sinks: new Map([['cache', new Map([['lamp', 'two']])]]),
   seen: [{ sink: 'cache', key: 'lamp', contents: [undefined, 'one', 'two'] }],
+  terms: new Map([
+    [
+      'cache 0',
+      [
+        { server: 'a', token: 1 },
+        { server: 'a', token: 2 },
+      ],
+    ],
+  ]),
+  audit: { wentBack: [], zombies: [] },
 })
 
 /** A fork: `two` was acknowledged and lost, `other` took its place in the next epoch. */
@@ -119,12 +129,17 @@ describe('the judge of histories', () => {
     [
       'a refused change is there',
       (of) =>
-        (of.attempts = replaced(of.attempts, 1, { told: [{ kind: 'refused', code: 'REDIS_UNAVAILABLE' }] })),
+        (of.attempts = replaced(of.attempts, 1, {
+          told: [{ kind: 'refused', code: 'REDIS_UNAVAILABLE', why: 'gone' }],
+        })),
       'two was refused, and is there',
     ],
     [
       'a refusal has no reason',
-      (of) => (of.attempts = replaced(of.attempts, 2, { told: [{ kind: 'refused', code: 'LOG_DAMAGED' }] })),
+      (of) =>
+        (of.attempts = replaced(of.attempts, 2, {
+          told: [{ kind: 'refused', code: 'LOG_DAMAGED', why: 'damaged' }],
+        })),
       'three was refused with LOG_DAMAGED',
     ],
     [
@@ -180,10 +195,38 @@ describe('the judge of histories', () => {
       (of) => (of.seen = [{ sink: 'cache', key: 'lamp', contents: ['two', 'one', 'two'] }]),
       'cache went back to one of lamp',
     ],
+    [
+      'an older token came after a newer one',
+      (of) =>
+        (of.terms = new Map([
+          [
+            'cache 0',
+            [
+              { server: 'a', token: 2 },
+              { server: 'a', token: 1 },
+            ],
+          ],
+        ])),
+      'zombie: cache 0: token 1 after 2',
+    ],
+    [
+      'a trigger saw an older fence',
+      (of) => (of.audit = { wentBack: [], zombies: ['partition 0'] }),
+      'zombie: table: partition 0',
+    ],
+    [
+      'a trigger saw an older row',
+      (of) => (of.audit = { wentBack: ['lamp'], zombies: [] }),
+      'sink: table went back: lamp',
+    ],
   ])('notices when %s', (_, spoil, says) => {
     const evidence = sound()
     spoil(evidence)
-    expect(checkHistory(evidence).breaches.join('\n')).toContain(says)
+    expect(
+      checkHistory(evidence)
+        .breaches.map(({ kind, what }) => `${kind}: ${what}`)
+        .join('\n'),
+    ).toContain(says)
   })
 
   it.each<[string, (evidence: ReturnType<typeof sound>) => void, string]>([
@@ -216,6 +259,10 @@ describe('the judge of histories', () => {
   ])('notices in a fork when %s', (_, spoil, says) => {
     const evidence = forked()
     spoil(evidence)
-    expect(checkHistory(evidence).breaches.join('\n')).toContain(says)
+    expect(
+      checkHistory(evidence)
+        .breaches.map(({ kind, what }) => `${kind}: ${what}`)
+        .join('\n'),
+    ).toContain(says)
   })
 })

@@ -1,5 +1,11 @@
 import { notes } from '@headwater/conformance'
-import { VersionConflictError, type Expected, type HeadwaterError, type Log } from '@headwater/core'
+import {
+  VersionConflictError,
+  type Expected,
+  type HeadwaterError,
+  type Log,
+  type Position,
+} from '@headwater/core'
 import type { Random } from '../support/random.ts'
 import type { Attempt, HistoryFile, Told } from './history-file.ts'
 
@@ -9,11 +15,17 @@ export interface WriterOptions {
   readonly name: string
   readonly random: Random
   readonly history: HistoryFile
+  /** Appends at a time. */
+  readonly lanes: number
   readonly signal: AbortSignal
+  /** Told of each acknowledgment, with the time at which its append was begun. */
+  readonly onAcknowledged?: (position: Position, begunAt: number) => void
 }
 
-const keys = Array.from({ length: 40 }, (_, at) => `note-${at}`)
-const lanes = 6
+const keys = Array.from({ length: 64 }, (_, at) => `note-${at}`)
+
+/** After these an append may be in the log, or is there without being as safe as it was asked to be. */
+const undecided: ReadonlySet<string> = new Set(['OUTCOME_UNKNOWN', 'DURABILITY_NOT_REACHED'])
 
 /** Appends at random until its signal aborts, and writes down what it tries and what it is told. */
 export class Writer {
@@ -28,7 +40,7 @@ export class Writer {
 
   /** Settles when the signal has aborted and every attempt was told of, or given up. */
   async run(): Promise<void> {
-    const { signal, history } = this.#options
+    const { signal, history, lanes } = this.#options
     // A predecessor was killed in the middle of these.
     const open = history.read().filter(({ told }) => told.length === 0)
     this.#count = history.read().length
@@ -74,17 +86,19 @@ export class Writer {
 
   async #try({ id, key, kind, expected, repeatable }: Attempt): Promise<Told> {
     const change = kind === 'put' ? notes.put({ id: key, content: id }) : notes.delete(key)
+    const begunAt = performance.now()
     try {
       const { version, position, duplicate } = await this.#options.log.append(change, {
         expected: expected as Expected,
         metadata: { id },
         ...(repeatable && { idempotencyKey: id }),
       })
+      this.#options.onAcknowledged?.(position, begunAt)
       return { kind: 'stored', version, position, duplicate }
     } catch (error) {
       if (error instanceof VersionConflictError) return { kind: 'conflict', actual: error.actual }
-      const { code } = error as HeadwaterError
-      return { kind: code === 'OUTCOME_UNKNOWN' ? 'unknown' : 'refused', code }
+      const { code, message: why } = error as HeadwaterError
+      return { kind: undecided.has(code) ? 'unknown' : 'refused', code, why }
     }
   }
 }

@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, readFileSync } from 'node:fs'
+import { existsSync, openSync, readFileSync, writeSync } from 'node:fs'
 
 /** What a writer is about to append. */
 export interface Attempt {
@@ -21,8 +21,8 @@ export type Told =
     }
   | { readonly kind: 'conflict'; readonly actual: string | undefined }
   /** Certainly not stored. */
-  | { readonly kind: 'refused'; readonly code: string }
-  | { readonly kind: 'unknown'; readonly code: string }
+  | { readonly kind: 'refused'; readonly code: string; readonly why: string }
+  | { readonly kind: 'unknown'; readonly code: string; readonly why: string }
 
 type Line = { readonly began: Attempt } | { readonly id: string; readonly told: Told }
 
@@ -38,6 +38,7 @@ export interface HistoryOfAttempt {
  */
 export class HistoryFile {
   readonly #path: string
+  #descriptor: number | undefined
 
   constructor(path: string) {
     this.#path = path
@@ -65,6 +66,7 @@ export class HistoryFile {
   }
 
   #write(line: Line): void {
-    appendFileSync(this.#path, `${JSON.stringify(line)}\n`)
+    this.#descriptor ??= openSync(this.#path, 'a')
+    writeSync(this.#descriptor, `${JSON.stringify(line)}\n`)
   }
 }

@@ -1,17 +1,18 @@
 // A writer in a process of its own, to be killed. It goes on until its standard input ends.
 import { notes } from '@headwater/conformance'
-import { connect } from '@headwater/core'
+import { connect, type ClusterTarget } from '@headwater/core'
 import type { RedisOptions } from 'ioredis'
 import { Random } from '../support/random.ts'
 import { HistoryFile } from './history-file.ts'
 import { Writer } from './writer.ts'
 
-const { target, namespace, name, seed, file, ...limits } = JSON.parse(process.argv[2]!) as {
-  target: RedisOptions
+const { target, namespace, name, seed, file, lanes, ...limits } = JSON.parse(process.argv[2]!) as {
+  target: RedisOptions | ClusterTarget
   namespace: string
   name: string
   seed: number
   file: string
+  lanes: number
   deadlineMs: number
   attemptMs: number
 }
@@ -24,6 +25,7 @@ await new Writer({
   name,
   random: new Random(seed),
   history: new HistoryFile(file),
+  lanes,
   signal: stopping.signal,
 }).run()
 await log.close()

@@ -1,0 +1,49 @@
+import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
+import { Redis, type RedisOptions } from 'ioredis'
+import type { Links } from '../links.ts'
+import type { Deployment } from './deployment.ts'
+import { Roll } from './roll.ts'
+
+/** One server that keeps an append-only file. */
+export class Single implements Deployment {
+  readonly name = 'single'
+  readonly durability = 'disk'
+  readonly replicas = 0
+  readonly servers: readonly OwnRedisServer[]
+  readonly roll: Roll
+
+  private constructor(server: OwnRedisServer) {
+    this.servers = [server]
+    this.roll = new Roll(this.servers)
+  }
+
+  /** @param under see `startRedis` */
+  static async start(dir: string, under: readonly string[]): Promise<Single> {
+    const config = { appendonly: 'yes', appendfsync: 'everysec' }
+    return new Single(await startRedis({ own: true, dir, config, under }))
+  }
+
+  get target(): RedisOptions {
+    return this.servers[0]!.options
+  }
+
+  through(links: Links): RedisOptions {
+    return { ...this.target, ...links.proxies[0]!.address }
+  }
+
+  openClient(): Redis {
+    return new Redis({ ...this.target, protocol: 2, retryStrategy: () => 20 })
+  }
+
+  masters(): Promise<readonly number[]> {
+    return Promise.resolve([0])
+  }
+
+  async mend(): Promise<void> {
+    await this.roll.revive()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.servers[0]!.stop()
+  }
+}
