@@ -52,6 +52,7 @@ describe('a worker', () => {
           lag: 0,
           stalled: [],
           standstill: {},
+          paused: [],
           partitions: [0, 1],
           copying: [],
           proof: { state: 'pending', ageMs: undefined, different: [] },

@@ -13,7 +13,7 @@ import type { RedriveProcessOptions } from './redrive-process.ts'
 import { writtenDown } from './written-down.ts'
 
 const group = 'copy'
-const leaseMs = 400
+const leaseMs = 800
 
 /** Parks three keys, asks for all of them while no worker runs, and appends behind them. */
 async function parkAndAsk(log: Log): Promise<void> {

@@ -8,7 +8,12 @@ export function writtenDown(client: Redis, prefix: string): Sink<Note> {
   const sink = redisSink({ client, collection: notes, key: `${prefix}:{key}`, prefix: `${prefix}:own` })
   return {
     ...sink,
-    capabilities: { ...sink.capabilities, concurrency: 1, batch: { changes: 1, bytes: 1_000_000 } },
+    capabilities: {
+      ...sink.capabilities,
+      snapshot: false,
+      concurrency: 1,
+      batch: { changes: 1, bytes: 1_000_000 },
+    },
     async open(opening) {
       const opened = await sink.open(opening)
       return {

@@ -68,6 +68,8 @@ export {
 } from './retention/retention.ts'
 export { setRetention, type RetentionSettings } from './retention/settings.ts'
 export { trim, type PartitionTrim, type TrimOptions, type TrimProgress } from './retention/trim.ts'
+export type { DrainOptions, GroupSettings, PartitionChoice, Steering } from './steering/steering.ts'
+export type { GroupSteering, SteeringState } from './steering/steering-state.ts'
 export type { Entity } from './state/state-reader.ts'
 export { applied, reject, retry, stale, type Outcome } from './sink/outcome.ts'
 export type {

@@ -5,6 +5,7 @@ import type { Connection } from '../redis/connection.ts'
 import { parseProof, type PartitionProof } from '../proof/partition-proof.ts'
 import { parseScrubStatus, type ScrubStatus } from '../proof/scrub-progress.ts'
 import { persist } from '../redis/persist.ts'
+import { readSteering, steeringOf } from '../steering/steering-state.ts'
 import { parseCheckpoint } from './checkpoint.ts'
 
 /** How far a first copy is. */
@@ -29,6 +30,8 @@ export interface PartitionStatus {
   readonly pending: number
   /** Keys set aside. */
   readonly parked: number
+  /** Whether somebody paused it: the partition by itself, or its whole group. */
+  readonly paused: boolean
   /** Why the partition stands still although the log is whole: it has parked as much as it may; else undefined. */
   readonly standstill: string | undefined
   /** How far the first copy of the state is; undefined when it is done, or there was none. Until then nothing is provable. */
@@ -58,8 +61,16 @@ export async function groupStatus(
   group: string,
   deadlineMs: number,
 ): Promise<PartitionStatus[]> {
+  const options = { doing: 'reading how groups are steered', deadlineMs }
+  const steering = steeringOf(
+    await persist(connection, options, (client) => readSteering(client, keys)),
+    group,
+  )
   return await Promise.all(
-    keys.partitions.map((of, partition) => partitionStatus(connection, of, partition, group, deadlineMs)),
+    keys.partitions.map(async (of, partition) => ({
+      ...(await partitionStatus(connection, of, partition, group, deadlineMs)),
+      paused: steering.paused || steering.pausedPartitions.includes(partition),
+    })),
   )
 }
 
@@ -69,7 +80,7 @@ async function partitionStatus(
   partition: number,
   group: string,
   deadlineMs: number,
-): Promise<PartitionStatus> {
+): Promise<Omit<PartitionStatus, 'paused'>> {
   const options = { doing: `reading the status of the group ${group}`, deadlineMs }
   const [record, sequence, pending, parked, [seconds, microseconds]] = await persist(
     connection,

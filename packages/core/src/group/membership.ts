@@ -18,16 +18,17 @@ export interface Member {
 const unreachable = ['(unreachable)', null, null]
 
 /**
- * Gives a life sign and sees how the group stands; also in how many ms the next lease of another worker runs out, and by
+ * Gives a life sign (or takes it back: a drained worker has no share) and sees how the group stands; also in how many ms the next lease of another worker runs out, and by
  * partition how often somebody asked for parked keys.
  */
 export async function observeGroup(
   client: RedisClient,
   { keys, group, worker, leaseMs }: Member,
+  drained: boolean,
 ): Promise<{ view: GroupView; nextExpiryMs: number; redrives: readonly number[] }> {
   const heartbeat = heartbeatScript.run(client, {
     keys: [keys.members(group)],
-    args: ['join', worker, leaseMs],
+    args: [drained ? 'leave' : 'join', worker, leaseMs],
   })
   const [members, [seconds, microseconds], ...leases] = await Promise.all([
     heartbeat as Promise<string[]>,

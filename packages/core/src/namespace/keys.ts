@@ -9,6 +9,8 @@ export interface NamespaceKeys {
   readonly members: (group: string) => string
   /** Hash: of each origin its token and progress; which of them feeds a collection. */
   readonly origins: string
+  /** Hash: what is paused, changed or drained at run time. */
+  readonly steering: string
   readonly partitions: readonly PartitionKeys[]
 }
 
@@ -49,6 +51,7 @@ export function namespaceKeys(namespace: string, partitions: number): NamespaceK
     metadata: metadataKey(namespace),
     members: (group) => `${shared}:members:${group}`,
     origins: `${shared}:origins`,
+    steering: `${shared}:steering`,
     partitions: Array.from({ length: partitions }, (_, partition) => partitionKeys(namespace, partition)),
   }
 }

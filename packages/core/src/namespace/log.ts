@@ -27,6 +27,7 @@ import { Origin, type OriginOptions } from '../origin/origin.ts'
 import { Parking } from '../parking/parking.ts'
 import type { Connection } from '../redis/connection.ts'
 import { checkValuesKept, StateReader, type Entity } from '../state/state-reader.ts'
+import { Steering } from '../steering/steering.ts'
 import { AppendTelemetry } from '../telemetry/append-telemetry.ts'
 import type { NamespaceKeys, PartitionKeys } from './keys.ts'
 import {
@@ -301,6 +302,12 @@ export class Log implements AsyncDisposable {
     if (this.#closed) throw this.#closedError('origin')
     for (const collection of options.collections) this.#checkCollection(collection)
     return await Origin.take(this.#parts, this.#router, this.#appender, name, options)
+  }
+
+  /** Pauses and resumes groups, changes how fast they work, drains workers: at run time, from any process. */
+  get steering(): Steering {
+    if (this.#closed) throw this.#closedError('steering')
+    return new Steering(this.#parts)
   }
 
   /** What a group has parked: to look at, feed back, edit, skip or drop. */

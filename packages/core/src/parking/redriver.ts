@@ -25,7 +25,9 @@ export interface RedriverOptions {
   readonly limit: { readonly changes: number; readonly bytes: number }
   readonly retry: Backoff
   readonly signal: AbortSignal
-  /** Offers runs to the sink, when it is their turn: one outcome each. */
+  /** Runs one step, from the offer until Redis knows what came of it, as soon as the sink may be offered something. */
+  readonly step: (work: () => Promise<void>) => Promise<void>
+  /** Offers runs to the sink: one outcome each. */
   readonly offer: (runs: readonly Run[]) => Promise<readonly Outcome[]>
   /** Nothing of the key is parked any more: what comes next goes to the sink. */
   readonly freed: (field: string, key: string, changes: number) => void
@@ -97,35 +99,48 @@ export class Redriver {
   }
 
   async #drain(dispatcher: Dispatcher, queues: ReadonlyMap<string, Queue>): Promise<void> {
-    const { limit, offer, retry, signal } = this.#options
+    const { limit, retry, signal, step } = this.#options
     while (dispatcher.waiting > 0) {
       signal.throwIfAborted()
       const taken = dispatcher.take(limit.changes, limit.bytes)
       const runs = taken.filter((run) => !queues.get(run.change.key)!.gone)
       for (const run of taken) if (!runs.includes(run)) dispatcher.settle(run)
       if (runs.length === 0) continue
-      const outcomes = await offer(runs)
       const later: Run[] = []
-      for (const [index, run] of runs.entries()) {
-        const outcome = outcomes[index]!
-        const queue = queues.get(run.change.key)!
-        if (outcome.kind === 'retry') {
-          dispatcher.postpone(run)
-          later.push(run)
-        } else if (outcome.kind === 'reject') {
-          const rejected = dispatcher.reject(run)
-          if (!rejected) continue
-          await this.#refuse(queue.field, outcome.error)
-          dispatcher.parked(rejected)
-        } else {
-          await this.#fed(queue, run)
-          dispatcher.settle(run)
-        }
-      }
+      await step(async () => {
+        later.push(...(await this.#offer(runs, dispatcher, queues)))
+      })
       if (later.length === 0) continue
       await pause(backoffMs(retry, 1 + Math.max(...later.map(({ attempts }) => attempts))), signal)
       for (const run of later) dispatcher.resume(run)
     }
+  }
+
+  /** Gives the runs that the sink wants to see again later. */
+  async #offer(
+    runs: readonly Run[],
+    dispatcher: Dispatcher,
+    queues: ReadonlyMap<string, Queue>,
+  ): Promise<readonly Run[]> {
+    const outcomes = await this.#options.offer(runs)
+    const later: Run[] = []
+    for (const [index, run] of runs.entries()) {
+      const outcome = outcomes[index]!
+      const queue = queues.get(run.change.key)!
+      if (outcome.kind === 'retry') {
+        dispatcher.postpone(run)
+        later.push(run)
+      } else if (outcome.kind === 'reject') {
+        const rejected = dispatcher.reject(run)
+        if (!rejected) continue
+        await this.#refuse(queue.field, outcome.error)
+        dispatcher.parked(rejected)
+      } else {
+        await this.#fed(queue, run)
+        dispatcher.settle(run)
+      }
+    }
+    return later
   }
 
   /** The sink has the change of a run, and so what it stood for. */

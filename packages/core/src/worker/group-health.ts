@@ -23,6 +23,8 @@ export interface GroupHealth {
   readonly stalled: readonly number[]
   /** Partitions that stand still because they have parked as much as they may, and why. */
   readonly standstill: Readonly<Record<number, string>>
+  /** Partitions that somebody has paused. They count as ready. */
+  readonly paused: readonly number[]
   /** Partitions that this worker holds. */
   readonly partitions: readonly number[]
   readonly proof: ProofHealth
@@ -38,6 +40,7 @@ interface PartitionHealth {
   /** Since when changes wait without anything happening; undefined while none wait. */
   waitingSince: number | undefined
   standstill?: string | undefined
+  paused?: boolean
 }
 
 /** Watches whether work goes on wherever it waits. Pure: told what happened, and what time it is. */
@@ -59,6 +62,14 @@ export class HealthWatch {
   progressed(partition: number): void {
     const of = this.#partitions.get(partition)
     if (of?.waitingSince !== undefined) of.waitingSince = this.#now()
+  }
+
+  /** Somebody paused a partition, or let it go on. */
+  paused(partition: number, paused: boolean): void {
+    const of = this.#partitions.get(partition) ?? { lag: 0, waitingSince: undefined }
+    of.paused = paused
+    if (!paused && of.waitingSince !== undefined) of.waitingSince = this.#now()
+    this.#partitions.set(partition, of)
   }
 
   /** A partition has no room to park, and why; undefined when it goes on. */
@@ -110,7 +121,9 @@ export class HealthWatch {
     const longAgo = this.#now() - this.#stalledAfterMs
     const held = [...this.#partitions]
     const stalled = held
-      .filter(([, { waitingSince }]) => waitingSince !== undefined && waitingSince <= longAgo)
+      .filter(
+        ([, { waitingSince, paused }]) => !paused && waitingSince !== undefined && waitingSince <= longAgo,
+      )
       .map(([partition]) => partition)
     const standstill = Object.fromEntries(
       held.flatMap(([partition, of]) => (of.standstill === undefined ? [] : [[partition, of.standstill]])),
@@ -120,6 +133,7 @@ export class HealthWatch {
       lag: held.reduce((sum, [, { lag }]) => sum + lag, 0),
       stalled,
       standstill,
+      paused: held.filter(([, { paused }]) => paused).map(([partition]) => partition),
       partitions: held.map(([partition]) => partition),
       proof: this.#proof(),
       copying: this.#copying,

@@ -15,7 +15,8 @@ import type { Connection } from '../redis/connection.ts'
 import { pause } from '../redis/persist.ts'
 import { redisError, redisErrorKind } from '../redis/redis-error.ts'
 import type { Sink } from '../sink/sink.ts'
-import { PartitionLoop, type PartitionEnd } from './partition-loop.ts'
+import { readSteering, steeringFields, steeringOf, type GroupSteering } from '../steering/steering-state.ts'
+import { PartitionLoop, type PartitionEnd, type PartitionSteering } from './partition-loop.ts'
 import type { GroupTelemetry } from '../telemetry/group-telemetry.ts'
 import type { HealthWatch } from './group-health.ts'
 import type { PartitionObserver } from './partition-observer.ts'
@@ -68,6 +69,8 @@ export class GroupRunner {
   #running: Promise<void> | undefined
   #prepared: Promise<void> | undefined
   #lastRenewal = 0
+  #steering: GroupSteering = steeringOf({ groups: {}, drained: {} }, '')
+  #drained = false
   /** Partitions that have lost their header or record: told once. */
   readonly #missing = new Set<number>()
 
@@ -111,8 +114,13 @@ export class GroupRunner {
     } finally {
       clearInterval(renewing)
     }
-    await this.#options.connection
-      .attempt((client) => leaveGroup(client, this.#member), 1_000)
+    const { connection, parts, worker } = this.#options
+    await connection
+      .attempt(async (client) => {
+        await leaveGroup(client, this.#member)
+        // Its name does not come again.
+        if (this.#drained) await client.hdel(parts.keys.steering, steeringFields.drained(worker))
+      }, 1_000)
       .catch(() => {
         // The life sign runs out by itself.
       })
@@ -136,12 +144,21 @@ export class GroupRunner {
 
   /** One round: life sign, renewal, and whatever there is to take or to give. Returns when to look again. */
   async #tick(): Promise<number> {
-    const { connection, leaseMs } = this.#options
+    const { connection, leaseMs, parts, group, worker } = this.#options
     if (performance.now() - this.#lastRenewal >= leaseMs / 3) await this.#renew()
+    const steering = await connection.attempt((client) => readSteering(client, parts.keys), leaseMs / 3)
+    this.#steering = steeringOf(steering, group)
+    const drained = Object.hasOwn(steering.drained, worker)
     const { view, nextExpiryMs, redrives } = await connection.attempt(
-      (client) => observeGroup(client, this.#member),
+      (client) => observeGroup(client, this.#member, drained),
       leaseMs / 3,
     )
+    for (const [partition, { loop }] of this.#holdings) loop?.steer(this.#steeringOf(partition))
+    this.#drained = drained
+    if (drained) {
+      for (const holding of this.#holdings.values()) this.#giveUp(holding, leaseMs)
+      return this.#tickMs
+    }
     for (const [partition, { loop }] of this.#holdings) loop?.redrivesAsked(redrives[partition] ?? 0)
     // Our own leases are what we hold, whatever Redis says of them: a lost one is noticed by its renewal.
     const owners = view.owners.map((owner, partition) =>
@@ -228,7 +245,7 @@ export class GroupRunner {
         kind: 'released',
         group,
         partition,
-        reason: this.#abort.signal.aborted ? 'stopping' : 'rebalanced',
+        reason: this.#abort.signal.aborted ? 'stopping' : this.#drained ? 'drained' : 'rebalanced',
       })
     this.#holdings.delete(partition)
   }
@@ -249,6 +266,7 @@ export class GroupRunner {
       observer: this.#observer(partition),
       prover: this.#proverOf(partition, holding.lease.token),
       lease: holding.lease,
+      steering: this.#steeringOf(partition),
       acquiredAt,
       sink,
       context,
@@ -304,6 +322,17 @@ export class GroupRunner {
     health.observed(new Map(lags), copying)
   }
 
+  /** How one partition is steered: its share of what the group may do. */
+  #steeringOf(partition: number): PartitionSteering {
+    const { paused, pausedPartitions, concurrency, changesPerSecond } = this.#steering
+    const { parts, sink } = this.#options
+    return {
+      paused: paused || pausedPartitions.includes(partition),
+      concurrency: Math.min(concurrency ?? this.#options.concurrency, sink.capabilities.concurrency),
+      changesPerSecond: changesPerSecond && changesPerSecond / parts.metadata.partitions,
+    }
+  }
+
   #observer(partition: number): PartitionObserver {
     const { health, telemetry, group, onEvent } = this.#options
     return {
@@ -318,6 +347,7 @@ export class GroupRunner {
         health.progressed(partition)
       },
       redriven: () => health.progressed(partition),
+      paused: (paused) => health.paused(partition, paused),
       stoodStill: (reason) => health.stoodStill(partition, reason),
       checkpointed: () => health.progressed(partition),
       checked: ({ result, reason, marker }) => {

@@ -24,6 +24,7 @@ import { redisError, redisErrorKind } from '../redis/redis-error.ts'
 import { hasLateCall } from '../sink/guarded-partition.ts'
 import { reject, type Outcome } from '../sink/outcome.ts'
 import type { Sink, SinkPartition, SinkPosition } from '../sink/sink.ts'
+import { RateLimit } from '../steering/rate-limit.ts'
 import { Dispatcher, type Rejected, type Run } from './dispatcher.ts'
 import type { PartitionObserver } from './partition-observer.ts'
 import type { Presentation } from './presentation.ts'
@@ -50,12 +51,22 @@ export interface PartitionLoopOptions {
   readonly openConnection: (purpose: string) => Connection
   readonly coalesce: boolean
   readonly concurrency: number
+  readonly steering: PartitionSteering
   /** Bounds of what is read ahead. */
   readonly prefetch: { readonly changes: number; readonly size: number }
   readonly retry: Backoff
   readonly parking: ParkingBounds
   readonly deadlineMs: number
   readonly onEvent: (event: WorkerEvent) => void
+}
+
+/** What somebody asked for at run time. */
+export interface PartitionSteering {
+  readonly paused: boolean
+  /** Calls at the sink at once. */
+  readonly concurrency: number
+  /** Undefined without a limit. */
+  readonly changesPerSecond: number | undefined
 }
 
 /** Why a partition loop ended. */
@@ -92,6 +103,12 @@ export class PartitionLoop {
   #redrives = { asked: 0, done: -1 }
   /** Parking calls that wait for room: until then nothing new is offered. */
   #withoutRoom = 0
+  /** A parked key is on its way into the sink. */
+  #stepping = false
+  /** The sink is being looked at. */
+  #looking = false
+  #steering: PartitionSteering
+  readonly #rate = new RateLimit()
   #stopping = false
   #end: PartitionEnd | undefined
   /** How far the first copy is; undefined when there is none to make (any more). */
@@ -111,6 +128,7 @@ export class PartitionLoop {
 
   constructor(options: PartitionLoopOptions) {
     this.#options = options
+    this.#steering = { paused: false, concurrency: options.concurrency, changesPerSecond: undefined }
     this.#leaseEndsAt = options.acquiredAt + options.request.leaseMs
     this.#blocking = options.openConnection(`read:${options.request.group}:${options.partition}`)
   }
@@ -129,6 +147,7 @@ export class PartitionLoop {
   async run(): Promise<PartitionEnd> {
     try {
       await this.#open()
+      this.steer(this.#options.steering)
       if (this.#copy && !(await this.#copyFirst(this.#copy))) return this.#end ?? { kind: 'stopped' }
       // Each to its own end: nothing of this partition may still run when the lease is given back.
       const ended = async (error: unknown): Promise<void> => {
@@ -181,6 +200,23 @@ export class PartitionLoop {
       this.#abort.abort(new HeadwaterError('CLOSED', 'The worker gave the partition up.'))
     this.#changed.notify()
     void this.#reader?.unblock()
+  }
+
+  /** Works on as somebody asks for. */
+  steer(steering: PartitionSteering): void {
+    const { paused, concurrency, changesPerSecond } = this.#steering
+    if (
+      steering.paused === paused &&
+      steering.concurrency === concurrency &&
+      steering.changesPerSecond === changesPerSecond
+    )
+      return
+    const { request, partition, observer, onEvent } = this.#options
+    this.#steering = steering
+    this.#rate.set(steering.changesPerSecond)
+    observer.paused(steering.paused)
+    onEvent({ kind: 'steered', group: request.group, partition, ...steering })
+    this.#changed.notify()
   }
 
   /** Somebody has asked for parked keys, so often by now. */
@@ -435,7 +471,7 @@ export class PartitionLoop {
   }
 
   async #apply(): Promise<void> {
-    const { concurrency, sink } = this.#options
+    const { sink } = this.#options
     const { changes: changesMax, bytes: sizeMax } = sink.capabilities.batch
     while (!this.#end) {
       if (this.#stopping) {
@@ -443,21 +479,15 @@ export class PartitionLoop {
         await this.#changed.wait()
         continue
       }
-      if (performance.now() > this.#leaseEndsAt) {
-        await this.#changed.wait()
-        continue
-      }
-      const rest = this.#sinkRestsUntil - performance.now()
-      if (rest > 0) {
-        await this.#changed.wait(rest)
-        continue
-      }
-      if (this.#withoutRoom > 0) {
-        await this.#changed.wait()
+      const waitMs = this.#withoutRoom > 0 ? undefined : this.#untilTurnMs()
+      if (waitMs !== 0) {
+        await this.#changed.wait(waitMs)
         continue
       }
       if (await this.#lookAtMarker()) continue
-      const runs = this.#applying < concurrency ? this.#dispatcher.take(changesMax, sizeMax) : []
+      const countMax = Math.min(changesMax, this.#rate.available)
+      const runs = this.#applying < this.#steering.concurrency ? this.#dispatcher.take(countMax, sizeMax) : []
+      this.#rate.spend(runs.length)
       if (runs.length === 0) {
         await this.#changed.wait()
         continue
@@ -478,7 +508,7 @@ export class PartitionLoop {
     const marker = this.#dispatcher.barrier
     if (marker) {
       this.#marker = marker
-      await this.#options.prover.look(marker, this.#sinkPartition!)
+      await this.#look(marker)
       this.#dispatcher.release()
       this.#changed.notify()
       return true
@@ -490,8 +520,20 @@ export class PartitionLoop {
       last !== undefined &&
       this.#dispatcher.waiting === 0 &&
       compareStamps(this.#dispatcher.checkpoint, last.stamp) === 0
-    if (standsThere) await this.#options.prover.look(last, this.#sinkPartition!)
+    if (standsThere) await this.#look(last)
     return standsThere
+  }
+
+  /** Not while a parked key is on its way into the sink: it would count as neither parked nor there. */
+  async #look(marker: Marker): Promise<void> {
+    this.#looking = true
+    try {
+      while (this.#stepping) await this.#changed.wait()
+      await this.#options.prover.look(marker, this.#sinkPartition!)
+    } finally {
+      this.#looking = false
+      this.#changed.notify()
+    }
   }
 
   async #applyRuns(runs: readonly Run[]): Promise<void> {
@@ -672,8 +714,19 @@ export class PartitionLoop {
       coalesce: sink.takes !== 'events' && sink.collection.state !== 'none',
       limit: sink.capabilities.batch,
       signal: this.#leaving.signal,
+      step: async (work) => {
+        do await this.#turn()
+        while (this.#looking)
+        this.#stepping = true
+        try {
+          await work()
+        } finally {
+          this.#stepping = false
+          this.#changed.notify()
+        }
+      },
       offer: async (runs) => {
-        await this.#turn()
+        this.#rate.spend(runs.length)
         const outcomes = await this.#offer(runs, this.#dispatcher.checkpoint)
         if (outcomes.every(({ kind }) => kind === 'retry')) this.#restSink(outcomes[0]!)
         return outcomes
@@ -707,13 +760,20 @@ export class PartitionLoop {
     }
   }
 
+  /** In how many ms something may be offered to the sink; undefined: as soon as something changes. */
+  #untilTurnMs(): number | undefined {
+    const now = performance.now()
+    if (this.#steering.paused || now > this.#leaseEndsAt) return undefined
+    return Math.max(0, this.#sinkRestsUntil - now, this.#rate.waitMs)
+  }
+
   /** Waits until something may be offered to the sink. */
   async #turn(): Promise<void> {
     for (;;) {
       this.#leaving.signal.throwIfAborted()
-      const rest = this.#sinkRestsUntil - performance.now()
-      if (rest <= 0 && performance.now() <= this.#leaseEndsAt) return
-      await this.#changed.wait(rest > 0 ? rest : undefined)
+      const waitMs = this.#looking ? undefined : this.#untilTurnMs()
+      if (waitMs === 0) return
+      await this.#changed.wait(waitMs)
     }
   }
 

@@ -16,6 +16,7 @@ export interface PartitionObserver {
   parked(count: number): void
   /** A parked key was fed back, and taken or rejected again. */
   redriven(): void
+  paused(paused: boolean): void
   /** Why nothing is offered to the sink any more; undefined when it goes on. */
   stoodStill(reason: string | undefined): void
   checkpointed(): void

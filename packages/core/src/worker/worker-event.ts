@@ -11,7 +11,7 @@ interface Where {
 export type WorkerEvent =
   | (Where & { readonly kind: 'acquired'; readonly token: number })
   /** Given up on purpose, or taken by another worker. */
-  | (Where & { readonly kind: 'released'; readonly reason: 'stopping' | 'rebalanced' })
+  | (Where & { readonly kind: 'released'; readonly reason: 'stopping' | 'rebalanced' | 'drained' })
   | (Where & { readonly kind: 'lost'; readonly reason: string })
   /** A sink or Redis failed and is tried again. Told at the first failure, then at every tenth. */
   | (Where & { readonly kind: 'retrying'; readonly error: HeadwaterError; readonly attempt: number })
@@ -28,6 +28,14 @@ export type WorkerEvent =
   /** There is no room to park any more: the partition stands still until there is. */
   | (Where & { readonly kind: 'standstill'; readonly error: HeadwaterError })
   | (Where & { readonly kind: 'going-on' })
+  /** Somebody paused, resumed or changed the partition at run time: this is how it works from now on. */
+  | (Where & {
+      readonly kind: 'steered'
+      readonly paused: boolean
+      readonly concurrency: number
+      /** The share of this partition; undefined without a limit. */
+      readonly changesPerSecond: number | undefined
+    })
   /** The group had disappeared from Redis and was made again where the worker stood. */
   | (Where & { readonly kind: 'group-restored' })
   /** The log lost history that the sink, or this worker, had seen. The partition goes on in the history that survived. */
