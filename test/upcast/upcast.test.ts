@@ -9,6 +9,7 @@ import {
   type AnyCollection,
   type Collection,
   type Log,
+  type Sink,
   type WorkerEvent,
 } from '@headwater/core'
 import { startRedis, type RedisServer } from '@headwater/local-servers'
@@ -114,6 +115,31 @@ describe('a value that was stored under an older schema version', () => {
       expect(await state()).toEqual(before)
     } finally {
       client.disconnect()
+    }
+  })
+
+  it('is looked at by a deep verify, whether the old program has copied it or the new one', async () => {
+    const namespace = await storedByTheOldProgram()
+    for (const [group, program] of Object.entries({ old: oldPeople, new: people })) {
+      const collection: AnyCollection = program
+      const { target } = memorySink({ collection })
+      const taker = memorySink({ collection, target })
+      await using log = await open(namespace, collection)
+      await using worker = await startWorker(log, { groups: { [group]: taker } })
+      await eventually(() => expect(taker.entries().size).toBe(1))
+      expect(worker.name).toBeTruthy()
+
+      await using present = await open(namespace, people)
+      const copy = memorySink({ collection: people, target })
+      const edited: Sink<Person> = {
+        ...copy,
+        read: async (keys) =>
+          (await copy.read!(keys)).map(
+            (row) => row && { ...row, value: { ...(row.value as object), id: 'eve' } },
+          ),
+      }
+      expect(await verify(present, copy, { group, deep: true })).toMatchObject({ equal: true, checked: 1 })
+      expect(await verify(present, edited, { group, deep: true })).toMatchObject({ counts: { corrupt: 1 } })
     }
   })
 

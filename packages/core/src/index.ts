@@ -7,7 +7,7 @@ export { VersionConflictError } from './append/version-conflict-error.ts'
 export { canonicalJson } from './change/canonical-json.ts'
 export type { Change, ChangeKind } from './change/change.ts'
 export { formatPosition, parsePosition, type Position, type PositionParts } from './change/position.ts'
-export { compareStamps, stampZero, type Stamp } from './change/stamp.ts'
+export { compareStamps, parseSortableStamp, sortableStamp, stampZero, type Stamp } from './change/stamp.ts'
 export { formatVersion, parseVersion, type Version, type VersionParts } from './change/version.ts'
 export {
   defineCollection,

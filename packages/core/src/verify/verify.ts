@@ -91,7 +91,7 @@ export async function verifyPartition(
   return await new Verification(parts, sink, group, { timeoutMs, listed }, partition).run()
 }
 
-/** @throws HeadwaterError SINK_CONTRACT, COLLECTION_UNKNOWN */
+/** @throws HeadwaterError SINK_CONTRACT, STATE_REQUIRED, COLLECTION_UNKNOWN */
 export function checkComparable(parts: LogParts, sink: AnySink): void {
   if (!sink.list || !sink.read) {
     throw new HeadwaterError(
@@ -99,10 +99,17 @@ export function checkComparable(parts: LogParts, sink: AnySink): void {
       `The ${sink.name} cannot be verified: it declares neither list nor read.`,
     )
   }
-  if (sink.takes === 'events' || sink.collection.state === 'none') {
+  const { name, state } = sink.collection
+  if (state === 'none') {
     throw new HeadwaterError(
       'STATE_REQUIRED',
-      `The ${sink.name} takes events, of which the log keeps no state to compare with.`,
+      `The ${sink.name} cannot be verified: ${name} is defined with state "none", so the log keeps nothing to compare with.`,
+    )
+  }
+  if (sink.takes === 'events') {
+    throw new HeadwaterError(
+      'STATE_REQUIRED',
+      `The ${sink.name} cannot be verified: it takes events, and the log keeps the states of ${name}.`,
     )
   }
   if (parts.collections.get(sink.collection.name) !== sink.collection) {
