@@ -29,7 +29,7 @@ interface OtlpExport {
 
 const urlOf = (server: Server): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 
-it('one request can be followed over its append into two sinks, in what a collector receives', async () => {
+it('one trace goes from a request over its append into two sinks, in what a collector receives', async () => {
   const spans: OtlpSpan[] = []
   const collector = createServer((request, response) => {
     void json(request).then((body) => {
@@ -66,7 +66,8 @@ it('one request can be followed over its append into two sinks, in what a collec
     const append = spans.find(({ name }) => name === `send ${log.namespace}`)!
     expect(append).toMatchObject({ traceId: request.traceId, parentSpanId: request.spanId })
     const applies = spans.filter(({ name }) => name === `process ${log.namespace}`)
-    for (const { links } of applies) {
+    for (const { links, ...span } of applies) {
+      expect(span).toMatchObject({ traceId: request.traceId, parentSpanId: append.spanId })
       expect(links).toMatchObject([{ traceId: request.traceId, spanId: append.spanId }])
     }
     const groups = applies.map(

@@ -10,6 +10,7 @@ import {
   type Sink,
 } from '@headwater/core'
 import { startRedis } from '@headwater/local-servers'
+import { pino } from 'pino'
 import { expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 
@@ -59,4 +60,26 @@ it('a worker logs what it does, and never what a sink quotes of a value', async 
     error: { code: 'SINK_REJECTED', cause: '22P02' },
   })
   expect(JSON.stringify(lines)).not.toContain('secret')
+})
+
+it('pino fits as it is', async () => {
+  await using server = await startRedis()
+  await using log = await connect(server.options, {
+    namespace: `${server.namespacePrefix}${randomUUID()}`,
+    collections: [notes],
+    partitions: 1,
+  })
+  const lines: unknown[] = []
+  const logger = pino({ base: null }, { write: (line) => void lines.push(JSON.parse(line)) })
+  const copy = memorySink({ collection: notes })
+  const worker = await startWorker(log, { groups: { copy }, logger })
+  await eventually(() => expect(lines).toHaveLength(1))
+  await worker.stop()
+  expect(lines[0]).toMatchObject({
+    level: 30,
+    event: 'acquired',
+    group: 'copy',
+    partition: 0,
+    msg: 'took the partition',
+  })
 })

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { notes } from '@headwater/conformance'
 import {
   connect,
@@ -6,6 +7,7 @@ import {
   memorySink,
   reject,
   retry,
+  stale,
   startWorker,
   type Log,
   type Sink,
@@ -14,6 +16,7 @@ import { startRedis, type RedisServer } from '@headwater/local-servers'
 import { context, createTraceState, ROOT_CONTEXT, SpanKind, trace } from '@opentelemetry/api'
 import { InMemorySpanExporter, type ReadableSpan } from '@opentelemetry/sdk-trace'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import * as names from '../../packages/core/src/telemetry/attribute-names.ts'
 import { eventually } from '../support/eventually.ts'
 import { registerSdk, type RegisteredSdk } from './otel.ts'
 
@@ -168,6 +171,35 @@ describe('an applied batch', () => {
     expect(links.map((of) => of.length)).toEqual(sizes.map((size) => Math.min(size, 128)))
   })
 
+  it('belongs to the trace of an append when all of its changes come from that one', async () => {
+    await using log = await openLog()
+    await log.append([put('a'), put('b')])
+    const copy = memorySink({ collection: notes })
+    await using worker = await startWorker(log, { groups: { copy } })
+    await eventually(() => expect(spansOf(log, 'process')).toHaveLength(1))
+    expect(worker.name).toBeTruthy()
+    const [send, process] = [spansOf(log, 'send')[0]!, spansOf(log, 'process')[0]!]
+    expect(process.parentSpanContext?.spanId).toBe(send.spanContext().spanId)
+    expect(process.spanContext().traceId).toBe(send.spanContext().traceId)
+  })
+
+  it('counts as stale what the sink has already', async () => {
+    await using log = await openLog()
+    const copy = memorySink({ collection: notes })
+    const knowing: Sink = {
+      ...copy,
+      open: async (options) => ({
+        ...(await copy.open(options)),
+        apply: async (changes) => changes.map(() => stale),
+      }),
+    }
+    await using worker = await startWorker(log, { groups: { copy: knowing } })
+    const { position } = await log.append(put('a'))
+    await log.whenApplied(position, { group: 'copy' })
+    expect(worker.name).toBeTruthy()
+    expect(await counted(log, 'headwater.changes')).toEqual({ stale: 1 })
+  })
+
   it('is counted by what became of its changes, and by how far behind it was', async () => {
     await using log = await openLog()
     let mood: 'refuse' | 'wait' | 'take' = 'wait'
@@ -219,4 +251,9 @@ describe('an applied batch', () => {
     await worker.stop()
     expect(await counted(log, 'headwater.rebalances')).toEqual({ acquired: 1, released: 1 })
   })
+})
+
+it('every name is explained in docs/telemetry.md', () => {
+  const page = readFileSync(new URL('../../docs/telemetry.md', import.meta.url), 'utf8')
+  for (const name of Object.values(names)) expect(page).toContain(`\`${name}\``)
 })

@@ -2,6 +2,7 @@ import {
   context,
   createNoopMeter,
   metrics,
+  ROOT_CONTEXT,
   SpanKind,
   SpanStatusCode,
   trace,
@@ -12,6 +13,7 @@ import {
   type Meter,
   type ObservableGauge,
   type ObservableResult,
+  type SpanContext,
   type Tracer,
 } from '@opentelemetry/api'
 import type { Change } from '../change/change.ts'
@@ -44,8 +46,8 @@ const outcomeNames: Readonly<Record<Outcome['kind'], string | undefined>> = {
 }
 
 /**
- * Spans and metrics of one group in this worker. A batch's span links to the spans of the appends and is no child of any:
- * one batch holds the changes of many, and they ended long ago.
+ * Spans and metrics of one group in this worker. A batch's span links to the spans of the appends. It is the child of one
+ * only where all of its changes come from that one; else it begins a trace, because one batch holds the changes of many.
  */
 export class GroupTelemetry {
   readonly #namespace: string
@@ -88,12 +90,13 @@ export class GroupTelemetry {
     call: () => Promise<readonly Outcome[]>,
   ): Promise<readonly Outcome[]> {
     const attributes = this.#attributesOf(partition)
-    const span = this.#tracer.startSpan(`process ${this.#namespace}`, {
-      kind: SpanKind.CONSUMER,
-      root: true,
-      attributes,
-      links: linksOf(changes),
-    })
+    const links = linksOf(changes)
+    const parent = parentOf(changes, links)
+    const span = this.#tracer.startSpan(
+      `process ${this.#namespace}`,
+      { kind: SpanKind.CONSUMER, attributes, links },
+      parent ? trace.setSpanContext(ROOT_CONTEXT, parent) : ROOT_CONTEXT,
+    )
     if (!this.#metrics && !span.isRecording()) return await call()
     const [first, last] = [changes[0]!, changes.at(-1)!]
     span.setAttributes({ [names.position]: first.position, [names.attempt]: attempt })
@@ -173,6 +176,13 @@ export class GroupTelemetry {
     }
     return attributes
   }
+}
+
+/** The append that all of these changes come from, where it is one: their trace goes on at the sink. */
+function parentOf(changes: readonly Change[], links: readonly Link[]): SpanContext | undefined {
+  const [link] = links
+  if (!link || links.length > 1) return undefined
+  return changes.every((change) => change.trace === changes[0]!.trace) ? link.context : undefined
 }
 
 /** The appends behind these changes, each once. */
