@@ -28,6 +28,13 @@ export {
 } from './collection/decider.ts'
 export type { Upcasters } from './collection/upcast.ts'
 export type { GroupStart } from './copy/group-start.ts'
+export {
+  cancelRebuild,
+  rebuild,
+  type RebuildOptions,
+  type RebuildProgress,
+  type RebuildReport,
+} from './copy/rebuild.ts'
 export { errorCodes, type ErrorCode } from './errors/error-codes.ts'
 export { HeadwaterError, isHeadwaterError } from './errors/headwater-error.ts'
 export type { Feed, FeedOptions } from './feed/feed.ts'
@@ -86,6 +93,7 @@ export type {
   SinkRow,
   SinkValue,
 } from './sink/sink.ts'
+export type { SinkVersions, SwitchRight, VersionList } from './sink/sink-versions.ts'
 export type { Logger } from './telemetry/logger.ts'
 export { fakeLog, type FakeLogOptions, type LogForApplications } from './testing/fake-log.ts'
 export { specification, type Specification, type SpecifiedCommand } from './testing/specification.ts'

@@ -13,6 +13,23 @@ export interface DataKeys {
 /** Where a template takes the entity's key. */
 const placeholder = '{key}'
 
+/** Where a template takes the number of the version, if there are several. */
+const versionPlaceholder = '{version}'
+
+/** A key template, with the version for those sinks that have several. */
+export type KeyTemplate = string | ((key: string, version: number) => string)
+
+/** @throws HeadwaterError OPTION_INVALID where two versions would have the same names */
+export function templateOf(template: KeyTemplate, version: number): string | ((key: string) => string) {
+  if (typeof template !== 'string') return (key) => template(key, version)
+  if (template.split(versionPlaceholder).length === 2)
+    return template.replace(versionPlaceholder, String(version))
+  throw new HeadwaterError(
+    'OPTION_INVALID',
+    `The key template ${JSON.stringify(template)} must hold "{version}" once, as there is a pointer to the version.`,
+  )
+}
+
 /**
  * @param template a text with one `{key}` in it, or a function
  * @param prefix of the bookkeeping, where no entity may go

@@ -33,7 +33,7 @@ export async function noteLayout(target: RedisTarget, layout: string): Promise<s
 }
 
 /**
- * Takes a partition and reads how far it is.
+ * Takes a partition and reads how far it is; undefined where readers have another version by now.
  *
  * @throws HeadwaterError SINK_FENCED, SINK_MISCONFIGURED for another lineage
  */
@@ -41,10 +41,11 @@ export async function takePartition(
   target: RedisTarget,
   right: PartitionRight,
   lineage: string,
-): Promise<Progress> {
+): Promise<Progress | undefined> {
   const keys = [target.keys.progress]
   const args = [lineage, partitionName(right), formatFence(right.fence)]
   const [answer = '', detail = '', calls] = textReply(await runScript(target, openScript, { keys, args }))
+  if (answer === 'switched') return undefined
   if (answer === 'foreign') throw foreign(target, lineage, detail)
   refuseUnlessDone(target, right, answer === 'opened' ? 'done' : answer, detail)
   return { position: detail === '' ? undefined : parsePosition(detail), calls: Number(calls) }

@@ -11,9 +11,13 @@ local function is_newer(text, than)
   return epoch > than_epoch or (epoch == than_epoch and tonumber(number) > tonumber(than_number))
 end
 
--- Returns the stored fence and position, false where there is none, and the number of confirmed calls.
+-- Returns the stored fence and position, false where there is none, and the number of confirmed calls. A version that was
+-- switched is fenced for everybody.
 local function read_partition(key, partition)
-  local held = redis.call('HMGET', key, 'fence ' .. partition, 'position ' .. partition, 'calls ' .. partition)
+  local held = redis.call(
+    'HMGET', key, 'fence ' .. partition, 'position ' .. partition, 'calls ' .. partition, 'next'
+  )
+  if held[4] then held[1] = '0 0 the switch to version ' .. held[4] end
   return held[1], held[2], tonumber(held[3] or '0')
 end
 

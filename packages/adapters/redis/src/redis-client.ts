@@ -4,7 +4,7 @@
  */
 export interface RedisClient {
   readonly isCluster: boolean
-  readonly options: { readonly keyPrefix?: string | undefined }
+  readonly options: { readonly keyPrefix?: string | undefined; readonly db?: number | undefined }
   evalsha(digest: string, numberOfKeys: number, keysAndArguments: (string | Buffer)[]): Promise<unknown>
   eval(source: string, numberOfKeys: number, keysAndArguments: (string | Buffer)[]): Promise<unknown>
 }

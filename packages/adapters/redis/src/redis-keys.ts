@@ -8,7 +8,7 @@ import { hashSlot, slotTags } from './hash-slot.ts'
  * a fixed short text of that slot.
  */
 export interface RedisKeys {
-  /** Hash: `lineage`, `layout`; `fence`, `position` and `calls`, each followed by ` <partition> <group>`. */
+  /** Hash: `lineage`, `layout`; `fence`, `position` and `calls`, each followed by ` <partition> <group>`; `next`, the version after. */
   readonly progress: string
   /** Where the bookkeeping of a data key stands. Data keys with the same `rows` can be used in one script. */
   placeOf(dataKey: string): Place

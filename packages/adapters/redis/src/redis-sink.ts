@@ -1,5 +1,5 @@
-import { HeadwaterError, type Collection, type Sink } from '@headwater/core'
-import { dataKeys } from './data-keys.ts'
+import { HeadwaterError, type Collection, type Sink, type SinkVersions } from '@headwater/core'
+import { dataKeys, templateOf, type KeyTemplate } from './data-keys.ts'
 import { noteLayout, takePartition } from './partition-scripts.ts'
 import type { RedisClient } from './redis-client.ts'
 import { listRows, readValues } from './redis-compare.ts'
@@ -8,6 +8,7 @@ import { clusterKeys, serverKeys } from './redis-keys.ts'
 import { RedisPartition } from './redis-partition.ts'
 import { replaceRows } from './redis-replace.ts'
 import type { RedisTarget, ValueLayout } from './redis-target.ts'
+import { pointedVersions, swappedVersions } from './redis-versions.ts'
 
 export interface RedisSinkOptions<T> {
   /** An ioredis `Redis` or `Cluster` without `keyPrefix`. It stays the caller's: it is never closed here. */
@@ -17,7 +18,16 @@ export interface RedisSinkOptions<T> {
    * The Redis key of an entity: a text with `{key}` in it, such as `product:{key}`, or a function of the entity's key
    * that gives each entity a name of its own. On a Cluster `product:{{key}}` makes the entity's key the hash tag.
    */
-  readonly key: string | ((key: string) => string)
+  readonly key: KeyTemplate
+  /**
+   * Lets `rebuild` build a new version beside the present one. Default: none can be built.
+   *
+   * - `pointer`: each version has key names of its own, by "{version}" in the template, and readers first read this key, which
+   *   holds the number of the version to read
+   * - `spare`: a client on another, empty database of the same server. When a version is switched, the two databases are swapped
+   *   (`SWAPDB`), so readers need to know nothing; but both must hold nothing else than this sink
+   */
+  readonly versions?: { readonly pointer: string } | { readonly spare: RedisClient }
   /**
    * `json` (the default) stores a value as a string of canonical JSON; `hash` stores the properties of an object as the
    * fields of a hash: texts as they are unless they could be read as JSON, everything else as JSON.
@@ -37,18 +47,43 @@ export interface RedisSinkOptions<T> {
  * @throws HeadwaterError OPTION_INVALID
  */
 export function redisSink<T>(options: RedisSinkOptions<T>): Sink<T> {
-  const {
-    client,
-    collection,
-    key,
-    value: layout = 'json',
-    prefix = `headwater:sink:${collection.name}`,
-  } = options
+  const { client, collection, key, value: layout = 'json', versions } = options
+  const { prefix = `headwater:sink:${collection.name}` } = options
   checkOptions(client, layout, prefix)
-  const names = dataKeys(key, prefix)
-  const name = `redis keys ${JSON.stringify(names.label)} of "${collection.name}"`
-  const keys = client.isCluster ? clusterKeys(prefix) : serverKeys(prefix)
-  const target: RedisTarget = { name, client, keys, dataKeys: names, layout }
+  const pointer = versions && 'pointer' in versions ? versions.pointer : undefined
+  checkVersions(options)
+  const targetOf = (template: string | ((key: string) => string), booksPrefix: string): RedisTarget => {
+    const names = dataKeys(template, booksPrefix)
+    return {
+      name: `redis keys ${JSON.stringify(names.label)} of "${collection.name}"`,
+      client,
+      keys: client.isCluster ? clusterKeys(booksPrefix) : serverKeys(booksPrefix),
+      dataKeys: names,
+      layout,
+    }
+  }
+  const onOne = (target: RedisTarget, prepare?: () => Promise<void>): Sink<T> =>
+    sinkOn(collection, target, { present: async () => target, ...(prepare && { prepare }) })
+
+  if (pointer !== undefined) {
+    const ofVersion = (version: number): RedisTarget =>
+      targetOf(templateOf(key, version), `${prefix}:v${version}`)
+    return sinkOn(collection, ofVersion(1), pointedVersions(pointer, ofVersion, onOne))
+  }
+  const target = targetOf(key as string | ((key: string) => string), prefix)
+  if (!versions || !('spare' in versions)) return onOne(target)
+  return sinkOn(collection, target, swappedVersions(target, versions.spare, `${prefix}:version`, onOne))
+}
+
+/** @param target for what is the same in all versions */
+function sinkOn<T>(
+  collection: Collection<T, unknown>,
+  target: RedisTarget,
+  versioned: { present(): Promise<RedisTarget>; prepare?(): Promise<void>; versions?: SinkVersions<T> },
+): Sink<T> {
+  const { client, name } = target
+  const { versions } = versioned
+  const present = (): Promise<RedisTarget> => versioned.present()
   return {
     name,
     collection: collection as Collection<T>,
@@ -59,27 +94,57 @@ export function redisSink<T>(options: RedisSinkOptions<T>): Sink<T> {
       replace: true,
       digest: !client.isCluster,
       snapshot: !client.isCluster,
+      versions: versions !== undefined,
       // Calls of one partition would only wait for each other: a server runs one script at a time.
       concurrency: 1,
       batch: { changes: 500, bytes: 1_048_576 },
     },
-    prepare: () => checkLayout(target, `${layout} ${names.fingerprint}`),
+    async prepare() {
+      await versioned.prepare?.()
+      await checkLayout(await present())
+    },
     async open({ lineage, group, partition, fence, signal }) {
       signal?.throwIfAborted()
       const right = { group, partition, fence }
-      return new RedisPartition(target, right, await takePartition(target, right, lineage))
+      for (;;) {
+        const opening = await present()
+        const progress = await takePartition(opening, right, lineage)
+        // Where it was switched meanwhile, the present version is another one.
+        if (progress) return new RedisPartition(opening, right, progress)
+      }
     },
-    list: ({ signal } = {}) => listRows(target, signal),
+    async *list({ signal } = {}) {
+      yield* listRows(await present(), signal)
+    },
     ...(!client.isCluster && {
-      digest: (query) => digestRows(target, query),
-      listCells: (query) => listCellRows(target, query),
+      digest: async (query) => digestRows(await present(), query),
+      async *listCells(query) {
+        yield* listCellRows(await present(), query)
+      },
     }),
-    read: (keys) => readValues(target, keys),
-    replace: (replacements) => replaceRows(target, replacements),
+    read: async (keys) => readValues(await present(), keys),
+    replace: async (replacements) => replaceRows(await present(), replacements),
+    ...(versions && { versions }),
     async close() {
       // The client is the caller's.
     },
   }
+}
+
+function checkVersions<T>({ client, key, versions }: RedisSinkOptions<T>): void {
+  if (!versions) return
+  if (client.isCluster) invalid('versions are for one server or Sentinel; on a Cluster leave them out.')
+  if ('pointer' in versions) {
+    if (typeof versions.pointer !== 'string' || versions.pointer === '')
+      invalid('versions.pointer must be the name of a key.')
+    return
+  }
+  if (typeof versions.spare?.evalsha !== 'function' || versions.spare.isCluster)
+    invalid('versions.spare must be a client of the same server on another database.')
+  if ((versions.spare.options.db ?? 0) === (client.options.db ?? 0))
+    invalid(`versions.spare is on database ${client.options.db ?? 0} as the client is: give it another one.`)
+  if (typeof key === 'string' && key.includes('{version}'))
+    invalid('the key template holds "{version}", and versions in databases have the same keys.')
 }
 
 function checkOptions(client: RedisClient, layout: string, prefix: string): void {
@@ -103,7 +168,8 @@ function invalid(what: string): never {
 }
 
 /** Two layouts under one bookkeeping would each take the other's rows for their own. */
-async function checkLayout(target: RedisTarget, layout: string): Promise<void> {
+async function checkLayout(target: RedisTarget): Promise<void> {
+  const layout = `${target.layout} ${target.dataKeys.fingerprint}`
   const noted = await noteLayout(target, layout)
   if (noted === layout) return
   throw new HeadwaterError(

@@ -32,6 +32,8 @@ export type ErrorCode =
   | 'WAIT_TIMEOUT'
   | 'GROUP_UNKNOWN'
   | 'GROUP_ALIVE'
+  | 'GROUP_TAKEN'
+  | 'REBUILD_BLOCKED'
   | 'HOLD_TAKEN'
   | 'SINK_UNAVAILABLE'
   | 'SINK_REJECTED'
@@ -226,6 +228,17 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
   GROUP_UNKNOWN: {
     means: 'No group of this name is registered at the log.',
     remedy: 'Start a worker with this group first, or correct the name.',
+    retryable: false,
+  },
+  GROUP_TAKEN: {
+    means: 'Another command has partitions of the group for itself: a rebuild that switches, or a replay.',
+    remedy: 'Wait until it is done, and call this again.',
+    retryable: true,
+  },
+  REBUILD_BLOCKED: {
+    means:
+      'The new version of a target cannot be completed, or lacks keys that it rejects, so readers do not get it.',
+    remedy: 'Redrive or drop what its group has parked and call it again; or cancel it and correct the sink.',
     retryable: false,
   },
   GROUP_ALIVE: {

@@ -4,22 +4,25 @@
 -- The expiry only permits a takeover. It is a time of this server; one that is further away than a lease lasts was
 -- written by a server with another clock, and reads as one lease from now.
 --
+-- A command takes a lease also from the worker that holds it, but not from another command.
+--
 --   KEYS[1] header  KEYS[2] group
---   ARGV[1] acquire, renew or release   ARGV[2] owner   ARGV[3] lease in ms   ARGV[4] token (renew, release)
+--   ARGV[1] acquire, take, renew or release   ARGV[2] owner   ARGV[3] lease in ms   ARGV[4] token (renew, release)
 -- Returns {'granted', token, checkpoint, saved, epoch, sequence, copy or ''}, {'held', owner, ms left}, {'fenced'},
 -- {'released'} or {'missing'}.
 local server_id = replication_id()
 local epoch, sequence, opens = read_header(KEYS[1], server_id)
 if not epoch then return { 'missing' } end
-local group = redis.call('HMGET', KEYS[2], 'owner', 'token', 'expires', 'checkpoint', 'saved', 'copy')
+local group = redis.call('HMGET', KEYS[2], 'owner', 'token', 'expires', 'checkpoint', 'saved', 'copy', 'taken')
 local owner, token, expires = group[1], tonumber(group[2]), tonumber(group[3] or '0')
 if not token then return { 'missing' } end
 local action, lease = ARGV[1], tonumber(ARGV[3])
 local now = tonumber(now_ms())
 
-if action ~= 'acquire' and (owner ~= ARGV[2] or token ~= tonumber(ARGV[4])) then return { 'fenced' } end
+local takes = action == 'acquire' or action == 'take'
+if not takes and (owner ~= ARGV[2] or token ~= tonumber(ARGV[4])) then return { 'fenced' } end
 local left = math.min(expires - now, lease)
-if action == 'acquire' and owner and owner ~= ARGV[2] and left > 0 then
+if takes and owner and owner ~= ARGV[2] and left > 0 and (action == 'acquire' or group[7]) then
   if expires > now + lease then
     redis.call('HDEL', KEYS[2], '')
     redis.call('HSET', KEYS[2], 'expires', string.format('%d', now + lease))
@@ -31,10 +34,14 @@ end
 -- and Redis would stay full.
 redis.call('HDEL', KEYS[2], '')
 if action == 'release' then
-  redis.call('HDEL', KEYS[2], 'owner', 'expires')
+  redis.call('HDEL', KEYS[2], 'owner', 'expires', 'taken')
   return { 'released' }
 end
 if opens then open_epoch(KEYS[1], server_id, epoch, sequence, string.format('%d', now)) end
-if action == 'acquire' then token = token + 1 end
+if takes then
+  token = token + 1
+  redis.call('HDEL', KEYS[2], 'taken')
+end
+if action == 'take' then redis.call('HSET', KEYS[2], 'taken', '1') end
 redis.call('HSET', KEYS[2], 'owner', ARGV[2], 'token', token, 'expires', string.format('%d', now + lease))
 return { 'granted', token, group[4], group[5], epoch, sequence, group[6] or '' }

@@ -43,6 +43,11 @@ export function acquireLease(client: RedisClient, request: LeaseRequest): Promis
   return runLease(client, 'acquire', request, 0)
 }
 
+/** As `acquireLease`, also from the worker that holds it: for a command that needs the partition for itself, and not for long. */
+export function takeLease(client: RedisClient, request: LeaseRequest): Promise<LeaseAnswer> {
+  return runLease(client, 'take', request, 0)
+}
+
 export function renewLease(client: RedisClient, request: LeaseRequest, token: number): Promise<LeaseAnswer> {
   return runLease(client, 'renew', request, token)
 }
@@ -54,7 +59,7 @@ export async function releaseLease(client: RedisClient, request: LeaseRequest, t
 
 async function runLease(
   client: RedisClient,
-  action: 'acquire' | 'renew' | 'release',
+  action: 'acquire' | 'take' | 'renew' | 'release',
   { keys, group, owner, leaseMs }: LeaseRequest,
   token: number,
 ): Promise<LeaseAnswer> {

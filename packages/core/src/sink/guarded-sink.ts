@@ -124,6 +124,7 @@ export function guardSink<T>(
         return outcomes
       },
     }),
+    ...(sink.versions && { versions: sink.versions }),
     close: () => (closing ??= close()),
   }
 }
@@ -140,6 +141,9 @@ function checkCapabilities(sink: Sink): void {
   const { name, capabilities } = sink
   if ((sink.listCells !== undefined) !== (sink.digest !== undefined)) {
     throw broken(name, 'has only one of digest() and listCells(), which go together')
+  }
+  if ((sink.versions !== undefined) !== (capabilities.versions ?? false)) {
+    throw broken(name, 'declares versions and has none, or has versions and does not declare them')
   }
   for (const method of ['list', 'read', 'replace', 'digest'] as const) {
     const has = sink[method] !== undefined

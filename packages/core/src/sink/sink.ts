@@ -4,6 +4,7 @@ import type { Collection } from '../collection/collection.ts'
 import type { HeadwaterError } from '../errors/headwater-error.ts'
 import type { CellsQuery, DigestCell, DigestQuery } from './digest.ts'
 import type { Outcome } from './outcome.ts'
+import type { SinkVersions } from './sink-versions.ts'
 
 /**
  * A place where the changes of one collection are applied: the contract of every adapter.
@@ -55,6 +56,8 @@ export interface Sink<T = unknown> {
   read?(keys: readonly string[]): Promise<readonly (SinkValue | undefined)[]>
   /** Puts keys right that `read` showed to be wrong: one answer each, in their order. Only where `capabilities.replace`. */
   replace?(replacements: readonly Replacement[]): Promise<readonly ReplaceOutcome[]>
+  /** How a new version of the target is built beside the present one. Only where `capabilities.versions`. */
+  readonly versions?: SinkVersions<T>
   /** Gives back what the sink itself opened; never a client that the user passed in. Safe to call twice. */
   close(): Promise<void>
 }
@@ -74,6 +77,8 @@ export interface SinkCapabilities {
   readonly digest?: boolean
   /** Whether its partitions have `snapshot`, so that it is checked at the markers of the log. Needs `digest`. Default false. */
   readonly snapshot?: boolean
+  /** Whether new versions of the target can be built beside the present one. Default false. */
+  readonly versions?: boolean
   /** How many `apply` calls of one partition may run at the same time; their keys never overlap. */
   readonly concurrency: number
   /** The most changes, and the most bytes of payload, that one `apply` should be given. */

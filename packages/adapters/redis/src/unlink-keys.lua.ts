@@ -1,0 +1,7 @@
+// Generated from unlink-keys.lua by `pnpm generate`: do not edit.
+export const source: string = `-- Removes keys of the sink.
+--   KEYS at most some thousands
+-- Returns {'done'}.
+for from = 1, #KEYS, 1000 do redis.call('UNLINK', unpack(KEYS, from, math.min(from + 999, #KEYS))) end
+return { 'done' }
+`

@@ -1,0 +1,81 @@
+import { randomUUID } from 'node:crypto'
+import { notes, type Note } from '@headwater/conformance'
+import type { Sink } from '@headwater/core'
+import type { RedisServer } from '@headwater/local-servers'
+import { redisSink } from '@headwater/redis'
+import { Redis } from 'ioredis'
+
+/** A target of which versions can be built, as its readers see it. */
+export interface VersionedTarget {
+  readonly name: string
+  /** A sink on it, with clients of its own, as each process has one. */
+  sink(): Sink<Note>
+  /** Everything that readers see at this moment, by key: read as the documentation tells readers to. */
+  dump(): Promise<Map<string, unknown>>
+  close(): Promise<void>
+}
+
+export function pointedRedis(server: RedisServer): VersionedTarget {
+  const name = `${server.namespacePrefix}${randomUUID()}`
+  const clients: Redis[] = []
+  const connect = (): Redis => {
+    const client = new Redis(server.options)
+    clients.push(client)
+    return client
+  }
+  const reader = connect()
+  return {
+    name: 'redis behind a pointer',
+    sink: () =>
+      redisSink({
+        client: connect(),
+        collection: notes,
+        key: `${name}:{version}:{key}`,
+        prefix: `sink:${name}`,
+        versions: { pointer: `${name}:version` },
+      }),
+    async dump() {
+      const prefix = `${name}:${await reader.get(`${name}:version`)}:`
+      return await valuesUnder(reader, prefix)
+    },
+    async close() {
+      for (const key of await reader.keys(`*${name}*`)) await reader.unlink(key)
+      for (const client of clients) client.disconnect()
+    },
+  }
+}
+
+export function swappedRedis(server: RedisServer): VersionedTarget {
+  const clients: Redis[] = []
+  const connect = (db: number): Redis => {
+    const client = new Redis({ ...server.options, db })
+    clients.push(client)
+    return client
+  }
+  const reader = connect(8)
+  return {
+    name: 'redis in a database of its own',
+    sink: () =>
+      redisSink({
+        client: connect(8),
+        collection: notes,
+        key: 'note:{key}',
+        versions: { spare: connect(9) },
+      }),
+    dump: () => valuesUnder(reader, 'note:'),
+    async close() {
+      await reader.flushdb()
+      await connect(9).flushdb()
+      for (const client of clients) client.disconnect()
+    },
+  }
+}
+
+async function valuesUnder(client: Redis, prefix: string): Promise<Map<string, unknown>> {
+  const values = new Map<string, unknown>()
+  for (const key of await client.keys(`${prefix}*`)) {
+    const text = await client.get(key)
+    if (text !== null) values.set(key.slice(prefix.length), JSON.parse(text))
+  }
+  return values
+}
