@@ -200,6 +200,22 @@ describe.each(ways)('a capture of state %s', (_, wishes, config) => {
   })
 })
 
+it.each([
+  ['replication', '+psync +replconf'],
+  ['notifications', '+psubscribe &*'],
+] as const)('a capture of state by %s needs no more rights than it says', async (by, rights) => {
+  await using pair = await startPair({ 'notify-keyspace-events': 'KA' })
+  const { source } = pair.clients
+  const reading = '+ping +info +command +select +scan +dbsize +type +get +hgetall +lrange +smembers +zrange'
+  await source.call('ACL', 'SETUSER', 'reader', 'on', '>secret', '~*', ...`${rights} ${reading}`.split(' '))
+  const from = { ...pair.source.options, username: 'reader', password: 'secret' }
+  await source.hset('hash:a', 'n', 1)
+  await using capture = await pair.capture({ by, from })
+  await capture.caughtUp()
+  await source.hset('hash:a', 'n', 2)
+  expect(await lasting(pair, capture)).toEqual([])
+})
+
 describe('a capture of state by replication', () => {
   it('follows keys through databases that are swapped, emptied, moved and copied between', async () => {
     await using pair = await startPair()
