@@ -88,9 +88,16 @@ describe('a round', () => {
     const set = await openSet()
     for (let at = 0; at < 60; at++) await set.write(at % 3, `item-${at % 30}`, { by: names[at % 3], at })
     const steps: string[] = []
-    const first = await syncRound(set.nodes, { quorums, onProgress: (step) => steps.push(step) })
+    const first = await syncRound(set.nodes, { quorums, onProgress: ({ step }) => steps.push(step) })
     expect(first).toMatchObject({ different: 30, acknowledged: 30, open: [], unreachable: [], quorum: true })
-    expect([...new Set(steps)]).toEqual(['acquire', 'compare', 'elect', 'synchronise'])
+    expect([...new Set(steps)]).toEqual([
+      'acquire',
+      'compare',
+      'transfer',
+      'elect',
+      'synchronise',
+      'acknowledge',
+    ])
     for (const id of ['item-0', 'item-1', 'item-2'])
       expect(new Set((await set.winners(id)).map(String)).size).toBe(1)
     const second = await syncRound(set.nodes, { quorums })

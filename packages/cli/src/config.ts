@@ -1,4 +1,4 @@
-import type { ConnectOptions, RedisTarget, WorkerOptions } from '@headwater/core'
+import type { ConnectOptions, Node, RedisTarget, WorkerOptions } from '@headwater/core'
 import type { StateCaptureOptions } from '@headwater/redis'
 
 type CaptureConfig = Omit<StateCaptureOptions, 'onEvent'>
@@ -14,6 +14,8 @@ export interface Config
     | (() => WorkerOptions['groups'] | Promise<WorkerOptions['groups']>)
   /** What `headwater capture --mode state` brings into the log. */
   readonly capture?: CaptureConfig | (() => CaptureConfig | Promise<CaptureConfig>)
+  /** The nodes of each set that `headwater sync` brings together. Their weights and quorums are in the log: `nodeSets`. */
+  readonly nodeSets?: Readonly<Record<string, () => readonly Node[] | Promise<readonly Node[]>>>
 }
 
 /** Gives the object back as it is; it is there for its types. */

@@ -55,6 +55,7 @@ const settings: Record<keyof Config, true> = {
   idempotencyWindowMs: true,
   groups: true,
   capture: true,
+  nodeSets: true,
   leaseMs: true,
   drainMs: true,
   prefetch: true,

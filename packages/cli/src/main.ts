@@ -308,6 +308,17 @@ function commandLine(): Command {
     })
 
   program
+    .command('sync')
+    .description(
+      'bring the nodes of a set together: 0 acknowledged, 1 some keys are open, 2 too few nodes answered',
+    )
+    .argument('<set>', 'of nodeSets in the config file; its weights and quorums are in the log')
+    .action(async (set: string) => {
+      const { sync } = await import('./commands/sync.ts')
+      await orCouldNotTell(sync(invocation(), set))
+    })
+
+  program
     .command('capture')
     .description('copy a Redis into another or into the log, without touching it, and follow it')
     .option('--from <url>', 'the Redis to follow: redis://, rediss:// or unix://')

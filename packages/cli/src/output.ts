@@ -97,6 +97,13 @@ export function count(number: number): string {
   return number.toLocaleString('en-US')
 }
 
+/** `512 B`, `2.4 KB`, `17.0 MB`. */
+export function bytes(number: number): string {
+  if (number < 1_024) return `${number} B`
+  if (number < 1_048_576) return `${(number / 1_024).toFixed(1)} KB`
+  return `${(number / 1_048_576).toFixed(1)} MB`
+}
+
 /** `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`. */
 export function duration(seconds: number): string {
   if (seconds < 10) return `${seconds.toFixed(1)} s`

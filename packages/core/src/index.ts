@@ -126,7 +126,14 @@ export {
   type HybridTime,
 } from './nodes/hybrid-clock.ts'
 export type { Node, NodeRow } from './nodes/node.ts'
-export { syncRound, type RoundOptions, type RoundReport, type RoundStep } from './nodes/round.ts'
+export {
+  syncRound,
+  type RoundOptions,
+  type RoundProgress,
+  type RoundReport,
+  type RoundStep,
+} from './nodes/round.ts'
+export { nodeSets, type NodeSet } from './nodes/node-sets.ts'
 export { checkQuorums, weightOf, type Quorums } from './nodes/quorum.ts'
 export {
   mergeVersions,
