@@ -1,3 +1,6 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { memorySink, startWorker } from '@headwater/core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { drained } from '../worker/test-log.ts'
@@ -94,5 +97,33 @@ describe('headwater group', () => {
     expect(lastLine(refused)).toMatchObject({ error: { code: 'GROUP_ALIVE' } })
     expect(await headwater(['group', 'retire', 'cache', '--force', ...at])).toMatchObject({ ending: 0 })
     await worker.stop()
+  })
+})
+
+describe('headwater archive', () => {
+  it('writes what is trimmed later, is read through, and says where it is damaged', async () => {
+    const { at } = await openApplied()
+    const directory = mkdtempSync(join(tmpdir(), 'headwater-archive-'))
+    try {
+      const missing = await headwater(['archive', 'run', ...at])
+      expect(missing).toMatchObject({ ending: 2, stdout: '' })
+      const run = lastLine(await headwater(['archive', 'run', directory, '--json', ...at]))
+      expect(run).toMatchObject({ changes: 6 })
+      await headwater(['retention', '--keep', '0s', ...at])
+      expect(lastLine(await headwater(['trim', '--json', ...at]))).toMatchObject({ removed: 4 })
+      const verified = await headwater(['archive', 'verify', directory, ...at])
+      expect(verified).toMatchObject({ ending: 0, stderr: '' })
+      expect(verified.stdout).toMatch(/ is whole\n/)
+      const segment = (readdirSync(directory, { recursive: true }) as string[]).find((name) =>
+        name.endsWith('.gz'),
+      )
+      writeFileSync(join(directory, segment!), 'no segment')
+      const damaged = await headwater(['archive', 'verify', directory, '--json', ...at])
+      expect(damaged.ending).toBe(1)
+      expect(lastLine(damaged)).toMatchObject({ error: { code: 'ARCHIVE_DAMAGED' } })
+      expect(await headwater(['archive', 'stop', ...at])).toMatchObject({ ending: 0 })
+    } finally {
+      rmSync(directory, { recursive: true })
+    }
   })
 })

@@ -53,6 +53,7 @@ const settings: Record<keyof Config, true> = {
   deadlineMs: true,
   attemptMs: true,
   idempotencyWindowMs: true,
+  archive: true,
   groups: true,
   capture: true,
   nodeSets: true,

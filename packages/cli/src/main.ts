@@ -307,6 +307,31 @@ function commandLine(): Command {
       await trim(invocation(), options)
     })
 
+  const archive = program.command('archive').description('changes in files, before they leave the log')
+  archive
+    .command('run')
+    .description('write what the archive does not have yet; from then on nothing else is trimmed')
+    .argument('[directory]', 'default: `archive` of the config file')
+    .action(async (directory: string | undefined) => {
+      const { runArchive } = await import('./commands/archive.ts')
+      await runArchive(invocation(), directory)
+    })
+  archive
+    .command('verify')
+    .description('read all of it, checksums included')
+    .argument('[directory]', 'default: `archive` of the config file')
+    .action(async (directory: string | undefined) => {
+      const { checkArchive } = await import('./commands/archive.ts')
+      await checkArchive(invocation(), directory)
+    })
+  archive
+    .command('stop')
+    .description('hold nothing back for an archive any more')
+    .action(async () => {
+      const { stopArchive } = await import('./commands/archive.ts')
+      await stopArchive(invocation())
+    })
+
   program
     .command('sync')
     .description(

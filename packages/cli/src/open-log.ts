@@ -151,15 +151,15 @@ async function storedCollections(settings: Settings, create: boolean): Promise<S
 }
 
 async function open(
-  { redis, namespace }: Settings,
+  { redis, namespace, archive }: Settings,
   collection: AnyCollection,
   { create, partitions, durability, replicas, idempotencyWindowMs }: Omit<ConnectOptions, 'namespace'>,
 ): Promise<OpenCollection> {
   const creation = { create, partitions, durability, replicas, idempotencyWindowMs }
-  const log = await connect(redis, { namespace, collections: [collection], deadlineMs, ...creation })
+  const log = await connect(redis, { namespace, collections: [collection], archive, deadlineMs, ...creation })
   return { log, collection, [Symbol.asyncDispose]: () => log.close() }
 }
 
-function look({ redis, namespace }: Settings): Promise<Log> {
-  return connect(redis, { namespace, create: false, deadlineMs })
+function look({ redis, namespace, archive }: Settings): Promise<Log> {
+  return connect(redis, { namespace, create: false, archive, deadlineMs })
 }

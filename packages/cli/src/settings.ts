@@ -1,4 +1,4 @@
-import type { RedisTarget } from '@headwater/core'
+import type { ArchiveStore, RedisTarget } from '@headwater/core'
 import { CliError } from './cli-error.ts'
 import type { Config } from './config.ts'
 import type { GlobalOptions } from './invocation.ts'
@@ -8,6 +8,8 @@ import { findConfig, loadConfig } from './load-config.ts'
 export interface Settings {
   readonly redis: RedisTarget
   readonly namespace: string
+  /** Where what was trimmed is read; only a config file says. */
+  readonly archive: ArchiveStore | undefined
 }
 
 /** The config file that was named, or the one in the caller's folder; undefined without one, or with `--no-config`. */
@@ -42,7 +44,7 @@ export async function settingsOf(options: GlobalOptions, config?: Config): Promi
       'Which namespace? Give --namespace <name>, HEADWATER_NAMESPACE, or `namespace` in the config file.',
     )
   }
-  return { redis, namespace }
+  return { redis, namespace, archive: file?.archive }
 }
 
 /** The URL is not repeated: it may hold a password. */

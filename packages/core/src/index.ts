@@ -4,6 +4,16 @@ export type { AppendResult } from './append/append-result.ts'
 export type { ChangeRequest, DeleteRequest, PatchRequest, PutRequest } from './append/change-request.ts'
 export type { Expected } from './append/expected.ts'
 export { VersionConflictError } from './append/version-conflict-error.ts'
+export {
+  archive,
+  stopArchiving,
+  type ArchiveOptions,
+  type ArchiveProgress,
+  type PartitionArchived,
+} from './archive/archive.ts'
+export type { ArchiveStore } from './archive/archive-store.ts'
+export { verifyArchive, type ArchivedPartition } from './archive/verify-archive.ts'
+export { directoryArchive } from './archive/directory-archive.ts'
 export { canonicalJson } from './change/canonical-json.ts'
 export type { Change, ChangeKind } from './change/change.ts'
 export { formatPosition, parsePosition, type Position, type PositionParts } from './change/position.ts'

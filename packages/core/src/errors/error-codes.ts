@@ -10,6 +10,7 @@ export type ErrorCode =
   | 'MUST_REFETCH'
   | 'VERSION_INVALID'
   | 'HISTORY_TRIMMED'
+  | 'ARCHIVE_DAMAGED'
   | 'EXPECTED_INVALID'
   | 'PARTITIONS_DIFFER'
   | 'STATE_REQUIRED'
@@ -117,6 +118,13 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
     means: 'What was asked for lies before the beginning of the log: retention removed it.',
     remedy:
       'Ask for a later moment or position, keep the log longer, or give connect() the archive that has it.',
+    retryable: false,
+  },
+  ARCHIVE_DAMAGED: {
+    means:
+      'A segment or manifest of an archive is missing, altered or unreadable, or it is the archive of something else.',
+    remedy:
+      'Bring the piece that the message names back from a copy. What is still in the log is not affected.',
     retryable: false,
   },
   EXPECTED_INVALID: {

@@ -20,6 +20,8 @@ export interface PastOfPartition {
   readonly backwards: (upTo?: Stamp) => AsyncIterable<Batch>
   /** The stamp of the last change that was stored at or before this time; undefined where there is none. */
   readonly stampAt: (time: number) => Promise<Stamp | undefined>
+  /** The first sequence that can be read: greater than 1 where retention has removed what was before. */
+  readonly beginsAt: () => Promise<number>
 }
 
 /** The changes of one key among those of its partition, which all have to be read. */
@@ -46,7 +48,19 @@ export async function valueAt<T>(
   moment: Moment,
 ): Promise<Entity<T> | undefined> {
   const upTo = await stampOf(past, moment)
-  if (upTo === 'before everything') return undefined
+  const lost = (begins: number): HeadwaterError =>
+    new HeadwaterError(
+      'HISTORY_TRIMMED',
+      `What key ${JSON.stringify(key)} of ${collection.name} was then is not in the log any more: partition ${past.partition} begins at sequence ${begins}.`,
+    )
+  const checkBeginning = async (): Promise<void> => {
+    const begins = await past.beginsAt()
+    if (begins > 1) throw lost(begins)
+  }
+  if (upTo === 'before everything') {
+    await checkBeginning()
+    return undefined
+  }
   const version = 'version' in moment ? moment.version : undefined
   const isAsked = (change: Change): boolean => version === undefined || change.version === version
   const events: Change[] = []
@@ -67,12 +81,8 @@ export async function valueAt<T>(
       if (parseVersion(change.version).number === 1) return fold(collection, events)
     }
   }
-  if (first && first.first > 1) {
-    throw new HeadwaterError(
-      'HISTORY_TRIMMED',
-      `What key ${JSON.stringify(key)} of ${collection.name} was then is not in the log any more: partition ${past.partition} begins at sequence ${first.first}.`,
-    )
-  }
+  if (!first) await checkBeginning()
+  else if (first.first > 1) throw lost(first.first)
   if (version !== undefined) throw unknownVersion(collection, key, version, undefined)
   return undefined
 }

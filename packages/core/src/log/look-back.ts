@@ -12,39 +12,49 @@ const batchesAtOnce = 64
 export function pastOf(options: RangeOptions, namespace: string): PastOfPartition {
   return {
     partition: options.partition,
-    backwards: (upTo) => readBackwards(options, upTo),
+    backwards: (upTo) => readBackwards(options, namespace, upTo),
     stampAt: (time) => findStamp(options, namespace, time),
+    beginsAt: () => beginningOf(options, namespace),
   }
 }
 
-async function* readBackwards(options: RangeOptions, upTo: Stamp | undefined): AsyncGenerator<Batch> {
-  const { connection, keys, partition, context, deadlineMs, signal } = options
+async function* readBackwards(
+  options: RangeOptions,
+  namespace: string,
+  upTo: Stamp | undefined,
+): AsyncGenerator<Batch> {
+  const { connection, keys, partition, context, deadlineMs, signal, archive } = options
   const retrying = { doing: `reading partition ${partition}`, deadlineMs, ...(signal && { signal }) }
   // An entry's ID is its last sequence: the one that holds the stamp may have a later one.
   const holding = upTo && (await readRange(options, upTo, 1))[0]
   let end = holding ? holding.id : '+'
+  let first = Number.MAX_SAFE_INTEGER
   for (;;) {
     signal?.throwIfAborted()
     const entries = (await persist(connection, retrying, (client) =>
       client.xrevrange(keys.log, end, '-', 'COUNT', batchesAtOnce),
     )) as StreamEntry[]
-    for (const entry of entries) yield decodeBatch(partition, entry, context)
+    for (const entry of entries) {
+      const batch = decodeBatch(partition, entry, context)
+      yield batch
+      first = batch.first
+    }
     const last = entries.at(-1)
-    if (!last || entries.length < batchesAtOnce) return
+    if (!last || entries.length < batchesAtOnce) break
     end = `(${last[0]}`
   }
+  if (archive && first > 1) yield* archive.before(first, await headerOf(options, namespace))
 }
 
 /** A binary search, so times that the server's clock took back make the answer only nearly right. */
 async function findStamp(options: RangeOptions, namespace: string, time: number): Promise<Stamp | undefined> {
-  const header = await readHeader(options.connection, options.keys, options.deadlineMs)
-  if (!header) throw missingHeader(namespace, options.partition)
+  const header = await headerOf(options, namespace)
   let [low, high] = [1, header.sequence]
   let found: Stamp | undefined
   while (low <= high) {
     const middle = Math.floor((low + high) / 2)
     const [batch] = await readRange(options, { epoch: epochOf(header, middle), sequence: middle }, 1)
-    if (!batch) return found
+    if (!batch) break
     if (batch.time <= time) {
       found = { epoch: batch.epoch, sequence: batch.last }
       low = batch.last + 1
@@ -53,7 +63,23 @@ async function findStamp(options: RangeOptions, namespace: string, time: number)
       high = Math.min(middle, batch.first) - 1
     }
   }
-  return found
+  return found ?? (header.trimmed > 0 ? await options.archive?.stampAt(time, header) : undefined)
+}
+
+/** The first sequence that can be read. */
+async function beginningOf(options: RangeOptions, namespace: string): Promise<number> {
+  const { trimmed } = await headerOf(options, namespace)
+  const archived = trimmed > 0 ? await options.archive?.first() : undefined
+  return Math.min(trimmed + 1, archived ?? Number.POSITIVE_INFINITY)
+}
+
+async function headerOf(
+  { connection, keys, deadlineMs, partition }: RangeOptions,
+  namespace: string,
+): Promise<Header> {
+  const header = await readHeader(connection, keys, deadlineMs)
+  if (!header) throw missingHeader(namespace, partition)
+  return header
 }
 
 /** The epoch in which a sequence of the surviving history was written. */

@@ -1,3 +1,4 @@
+import type { PartitionArchive } from '../archive/partition-archive.ts'
 import { decodeBatch, type Batch, type BatchContext, type StreamEntry } from '../change/batch.ts'
 import type { Stamp } from '../change/stamp.ts'
 import type { PartitionKeys } from '../namespace/keys.ts'
@@ -11,6 +12,8 @@ export interface RangeOptions {
   readonly context: BatchContext
   readonly deadlineMs: number
   readonly signal?: AbortSignal | undefined
+  /** What was archived of this partition; undefined where no archive is configured. */
+  readonly archive?: PartitionArchive | undefined
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { Batch } from '../change/batch.ts'
 import type { Change } from '../change/change.ts'
 import { formatPosition, parsePosition, type Position } from '../change/position.ts'
 import { stampZero, type Stamp } from '../change/stamp.ts'
@@ -33,10 +34,6 @@ export async function* readPartition(
     if (!header) throw missingHeader(namespace, partition)
     return header
   }
-  const checkKept = async ({ sequence }: Stamp): Promise<void> => {
-    const { trimmed } = await headerNow()
-    if (trimmed > sequence) throw trimmedAway(partition, sequence, trimmed)
-  }
   let last: Stamp = stampZero
   if (from !== 'beginning') {
     const position = parsePosition(from)
@@ -56,31 +53,62 @@ export async function* readPartition(
     }
     last = position
   }
-  // At the beginning, what retention removed is not missing; everywhere else a hole is damage.
-  let anywhere = from === 'beginning'
-  for (let given = 0; given < limit;) {
-    signal?.throwIfAborted()
-    const batches = await readRange(
-      { ...options, signal },
-      { epoch: last.epoch, sequence: last.sequence + 1 },
-      batchesAtOnce,
-    )
-    if (batches.length === 0) {
-      if (!anywhere) await checkKept(last)
-      return
+  if (limit <= 0) return
+  let given = 0
+  let after = from === 'beginning' ? undefined : last.sequence
+  for await (const batch of batchesAfter(
+    { ...options, signal },
+    headerNow,
+    from === 'beginning' ? undefined : last,
+  )) {
+    for (let at = Math.max(0, (after ?? 0) + 1 - batch.first); at < batch.changes.length; at++) {
+      yield batch.changes[at]!
+      if (++given >= limit) return
     }
-    for (const batch of batches) {
-      if (batch.last <= last.sequence) continue
-      if (!anywhere && batch.first > last.sequence + 1) {
-        await checkKept(last)
+    after = batch.last
+  }
+}
+
+/** Batches in the order of the log, without a hole: from the log, and from the archive where the log was trimmed. */
+async function* batchesAfter(
+  options: RangeOptions,
+  headerNow: () => Promise<Header>,
+  after: Stamp | undefined,
+): AsyncGenerator<Batch> {
+  const { partition, archive, signal } = options
+  // At the beginning, what retention removed is not missing; everywhere else a hole is damage.
+  let last = after
+  const follows = ({ first }: Batch): boolean => !last || first <= last.sequence + 1
+  for (;;) {
+    signal?.throwIfAborted()
+    const { epoch, sequence } = last ?? stampZero
+    const batches = await readRange(options, { epoch, sequence: sequence + 1 }, batchesAtOnce)
+    const newer = batches.filter((batch) => batch.last > sequence)
+    const [next] = newer
+    if (!next || next.first > sequence + 1) {
+      const header = await headerNow()
+      if (header.trimmed > sequence) {
+        let found = false
+        for await (const batch of archive?.after(sequence, header) ?? []) {
+          if (!follows(batch)) break
+          yield batch
+          last = { epoch: batch.epoch, sequence: batch.last }
+          found = true
+        }
+        if (found) continue
+        if (last) throw trimmedAway(partition, sequence, header.trimmed)
+      }
+      if (!next) return
+      if (last) {
         throw new HeadwaterError(
           'LOG_DAMAGED',
-          `Partition ${partition} lacks sequences ${last.sequence + 1} to ${batch.first - 1}: they were trimmed or deleted.`,
+          `Partition ${partition} lacks sequences ${sequence + 1} to ${next.first - 1}: they were trimmed or deleted.`,
         )
       }
-      const skip = anywhere ? 0 : last.sequence + 1 - batch.first
-      anywhere = false
-      for (let at = skip; at < batch.changes.length && given < limit; at++, given++) yield batch.changes[at]!
+    }
+    for (const batch of newer) {
+      if (!follows(batch)) break
+      yield batch
       last = { epoch: batch.epoch, sequence: batch.last }
     }
   }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { ArchiveStore } from '../archive/archive-store.ts'
 import type { AnyCollection } from '../collection/collection.ts'
 import { createHasher } from '../change/content-hash.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
@@ -29,6 +30,8 @@ export interface ConnectOptions {
   readonly attemptMs?: number
   /** How long an idempotency key is remembered, at least, in ms. Default 24 hours. */
   readonly idempotencyWindowMs?: number
+  /** Where `read`, `history`, `getAt` and `positionAt` find what was archived and trimmed. Default: nowhere. */
+  readonly archive?: ArchiveStore | undefined
 }
 
 const hourMs = 3_600_000
@@ -60,6 +63,7 @@ export async function connect(target: RedisTarget, options: ConnectOptions): Pro
       deadlineMs,
       attemptMs,
       resultsWindowMs: options.idempotencyWindowMs ?? 24 * hourMs,
+      archive: options.archive,
     })
   } catch (error) {
     connection.close()

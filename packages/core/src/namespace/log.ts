@@ -4,6 +4,8 @@ import type { ChangeRequest } from '../append/change-request.ts'
 import { decide, type Decision, type DecideOptions } from '../append/decide.ts'
 import { Lanes } from '../append/lanes.ts'
 import { locate, type Router } from '../append/prepare.ts'
+import type { ArchiveStore } from '../archive/archive-store.ts'
+import { PartitionArchive } from '../archive/partition-archive.ts'
 import type { BatchContext } from '../change/batch.ts'
 import type { Change } from '../change/change.ts'
 import type { Hasher } from '../change/content-hash.ts'
@@ -52,6 +54,8 @@ export interface LogParts {
   readonly deadlineMs: number
   readonly attemptMs: number
   readonly resultsWindowMs: number
+  /** Where what was trimmed is read. */
+  readonly archive: ArchiveStore | undefined
 }
 
 const partsOf = new WeakMap<Log, LogParts>()
@@ -359,8 +363,12 @@ export class Log implements AsyncDisposable {
   }
 
   #rangeOf(partition: number): RangeOptions {
-    const { connection, deadlineMs } = this.#parts
-    return { connection, keys: this.#keysOf(partition), partition, context: this.#context, deadlineMs }
+    const { connection, deadlineMs, archive: store, metadata } = this.#parts
+    const { lineage } = metadata
+    const context = this.#context
+    const log = { namespace: this.namespace, lineage }
+    const archive = store && new PartitionArchive({ store, log, partition, context })
+    return { connection, keys: this.#keysOf(partition), partition, context, deadlineMs, archive }
   }
 
   #keysOf(partition: number): PartitionKeys {

@@ -208,6 +208,7 @@ class FakeLog implements LogForApplications {
         const last = batches.findLast((batch) => batch.time <= time)
         return last && { epoch: last.epoch, sequence: last.last }
       },
+      beginsAt: async () => 1,
     }
   }
 

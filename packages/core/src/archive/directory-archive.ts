@@ -1,0 +1,51 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import type { ArchiveStore } from './archive-store.ts'
+
+/** An archive in a directory, made where it does not exist. Every piece is a file of its own. */
+export function directoryArchive(directory: string): ArchiveStore {
+  const root = resolve(directory)
+  return {
+    name: `directory ${root}`,
+    read: (path) => readFile(join(root, path)).catch(nothingThere),
+    async write(path, piece) {
+      const target = join(root, path)
+      const folder = dirname(target)
+      const made = await mkdir(folder, { recursive: true })
+      const draft = `${target}.${randomBytes(6).toString('hex')}.unfinished`
+      const file = await open(draft, 'wx')
+      try {
+        await file.writeFile(piece)
+        await file.sync()
+      } finally {
+        await file.close()
+      }
+      await rename(draft, target)
+      // The name is kept in the folder, and new folders in the ones above them: these are written for good too.
+      const top = made === undefined ? folder : dirname(made)
+      for (let at = folder; ; at = dirname(at)) {
+        await syncFolder(at)
+        if (at === top) return
+      }
+    },
+    async list(folder) {
+      return (await readdir(join(root, folder)).catch(nothingThere)) ?? []
+    },
+    remove: (path) => rm(join(root, path), { force: true }),
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+function nothingThere(error: NodeJS.ErrnoException): undefined {
+  if (error.code === 'ENOENT') return undefined
+  throw error
+}
