@@ -62,9 +62,8 @@ export class AppendCommands {
     let command = ''
     // The script sends itself through a client; this one only writes down what it is told to send.
     const writer = {
-      evalsha(...parts: (string | number)[]) {
-        command = encodeCommand(['EVALSHA', ...parts])
-        return Promise.resolve()
+      sendCommand(sent: { toWritable(): Buffer }) {
+        command = sent.toWritable().toString()
       },
     }
     void appendScript.run(writer as unknown as RedisClient, input)

@@ -1,5 +1,5 @@
 import { HeadwaterError } from '../errors/headwater-error.ts'
-import { packLanes } from '../change/content-hash.ts'
+import { writeLanes, type HashLanes } from '../change/content-hash.ts'
 import type { AnyCollection, StateKept } from '../collection/collection.ts'
 import { source as publishLua } from '../feed/publish.lua.ts'
 import { source as epochLua } from '../namespace/epoch.lua.ts'
@@ -7,20 +7,22 @@ import type { PartitionKeys } from '../namespace/keys.ts'
 import { script, type Script, type ScriptInput } from '../redis/script.ts'
 import { source as memoryLimitLua } from '../retention/memory-limit.lua.ts'
 import { source as appendLua } from './append.lua.ts'
-import type { PreparedRequest } from './prepared.ts'
+import type { Operation, PreparedChange, PreparedRequest } from './prepared.ts'
 
 /** The sources that make the append script, in their order. */
 export const appendParts: readonly string[] = [epochLua, publishLua, memoryLimitLua, appendLua]
 export const appendScript: Script = script('append', ...appendParts)
 
-/** Slots are sent as one character each, from "!" to "~". */
-export const slotsMax = 90
+/** The most changes that one batch holds. */
+export const batchChangesMax = 1_000
+/** Digests and buckets are sent as one character each, from "!" to "~". */
+export const collectionsMax = 90
 const slotCharacter = (index: number): string => String.fromCharCode(33 + index)
 const keptCharacters: Readonly<Record<StateKept, string>> = { values: 'v', versions: 'n', none: '-' }
-/** Numbers in characters of seven bits each, which UTF-8 leaves at a byte. */
-const pack14 = (number: number): string => String.fromCharCode(number >>> 7, number & 127)
-const pack21 = (number: number): string =>
-  String.fromCharCode(number >>> 14, (number >>> 7) & 127, number & 127)
+/** Bytes of a head that the script copies as they are: see append.lua. */
+const pieceBytes = 15
+/** Batches are laid out one after another, so one place to put them together is enough. */
+const scratch = Buffer.allocUnsafe(pieceBytes * batchChangesMax)
 
 export interface AppendBatch {
   readonly producer: string
@@ -30,68 +32,63 @@ export interface AppendBatch {
 
 /** The changes of a batch whose heads are in one hash. */
 interface Slot {
-  readonly heads: string
-  readonly values: string
-  /** Digest, bucket, and what is kept. */
-  readonly description: string
-  /** The empty field, then a key for each change. */
-  readonly keys: string[]
-  pieces: string
-  high: number
-  low: number
-  /** By key, its last change so far: its place among the changes of the slot. */
-  readonly places: Map<string, number>
-  /** Places of changes whose key came before, and the place where it did. */
-  readonly repeats: number[]
+  readonly collection: AnyCollection
+  readonly bucket: number
+  readonly changes: PreparedChange[]
+  /** Of each of them, its number in the batch, from 0. */
+  readonly numbers: number[]
+}
+
+/** What a batch holds of one collection. */
+interface CollectionSlots {
+  readonly type: number
+  /** By bucket. */
+  readonly slots: (Slot | undefined)[]
+  /** By key, the number of its last change so far. */
+  readonly last: Map<string, number>
 }
 
 /** Lays a batch out as the script reads it; append.lua says what is where. */
 export function encodeAppend(keys: PartitionKeys, batch: AppendBatch, resultsWindowMs: number): ScriptInput {
-  const types = new Map<string, number>()
-  const digests = new Map<string, number>()
-  const slots = new Map<string, Slot>()
+  const collections = new Map<AnyCollection, CollectionSlots>()
+  const slots: Slot[] = []
   const metadata = new Map<string, number>()
-  const typeOf: number[] = []
-  const metadataOf: number[] = []
   const traces = new Map<string, number>()
-  const tracesOf: number[] = []
   const folded: string[] = []
-  let foldedAt = ''
   const entityKeys: string[] = []
   const payloads: string[] = []
   const pairs: (string | number)[] = []
-  let sizes = ''
+  /** Numbers of changes whose key came before, each followed by the number of that earlier change. */
+  const repeats: number[] = []
+  let foldedAt = ''
   let operations = ''
   let expectations = ''
   let valuesKept = false
   let single = true
 
   for (const [index, { changes, idempotencyField, metadata: json, trace }] of batch.requests.entries()) {
-    sizes += `${changes.length} `
     if (changes.length > 1) single = false
     if (idempotencyField !== undefined) pairs.push(index + 1, idempotencyField)
-    const metadataIndex = json === undefined ? 0 : indexIn(metadata, json) + 1
-    const traceIndex = trace === undefined ? 0 : indexIn(traces, trace) + 1
+    if (json !== undefined) indexIn(metadata, json)
+    if (trace !== undefined) indexIn(traces, trace)
     for (const change of changes) {
-      const { collection, escapedKey, operation, payload, hash, bucket, expectedCode } = change
-      typeOf.push(indexIn(types, `${collection.name}@${collection.schemaVersion}`))
-      metadataOf.push(metadataIndex)
-      tracesOf.push(traceIndex)
-      const heads = keys.heads(collection.name, bucket)
-      let slot = slots.get(heads)
-      if (slot === undefined) slots.set(heads, (slot = openSlot(keys, collection, bucket, digests)))
-      const place = slot.keys.push(escapedKey) - 1
-      const before = slot.places.get(escapedKey)
-      if (before !== undefined) slot.repeats.push(place, before)
-      slot.places.set(escapedKey, place)
-      slot.pieces +=
-        pack14(entityKeys.length) + packLanes(hash) + operation + pack21(collection.schemaVersion)
-      slot.high += hash.high
-      slot.low += hash.low
-      if (collection.state === 'values') valuesKept = true
-      operations += operation
-      entityKeys.push(escapedKey)
-      payloads.push(payload)
+      const { collection, escapedKey, bucket, expectedCode } = change
+      const number = entityKeys.push(escapedKey) - 1
+      let of = collections.get(collection)
+      if (of === undefined) {
+        of = { type: collections.size, slots: [], last: new Map() }
+        collections.set(collection, of)
+        if (collection.state === 'values') valuesKept = true
+      }
+      let slot = of.slots[bucket]
+      if (slot === undefined) slots.push((of.slots[bucket] = slot = openSlot(collection, bucket)))
+      slot.changes.push(change)
+      slot.numbers.push(number)
+      const before = of.last.get(escapedKey)
+      if (before !== undefined) repeats.push(number, before)
+      of.last.set(escapedKey, number)
+      operations += change.operation
+      payloads.push(change.payload)
       if (change.folded !== undefined) {
         folded.push(change.folded)
         foldedAt += `${entityKeys.length} `
@@ -100,25 +97,30 @@ export function encodeAppend(keys: PartitionKeys, batch: AppendBatch, resultsWin
     }
   }
 
-  const headsKeys: string[] = []
-  const valuesKeys: string[] = []
-  const slotFields: string[] = []
-  let slotTable = ''
-  let pieces = ''
-  let sums = ''
-  let repeats = ''
-  for (const slot of slots.values()) {
-    const first = slotFields.length - headsKeys.length
-    for (let at = 0; at < slot.repeats.length; at += 2)
-      repeats += `${first + slot.repeats[at]!} ${first + slot.repeats[at + 1]!} `
-    headsKeys.push(slot.heads)
-    valuesKeys.push(slot.values)
-    slotTable += slot.description + pack14(slot.keys.length - 1)
-    pieces += slot.pieces
-    sums += `${slot.high} ${slot.low} `
-    for (const field of slot.keys) slotFields.push(field)
-  }
-
+  const layout = layOut(keys, slots, entityKeys.length)
+  const { digests, headsKeys, valuesKeys, fields, places } = layout
+  const args: (string | number)[] = [
+    batch.producer,
+    batch.number,
+    entityKeys.length,
+    single ? '' : batch.requests.map(({ changes }) => changes.length).join(' '),
+    [...collections.keys()].map(({ name, schemaVersion }) => `${name}@${schemaVersion}`).join('\n'),
+    collections.size > 1 ? ofEachChange(batch, (_, { collection }) => collections.get(collection)!.type) : '',
+    operations,
+    entityKeys.join('\n'),
+    layout.table,
+    layout.pieces,
+    layout.sums,
+    repeats.map((number) => `${places[number]} `).join(''),
+    expectations,
+    [...metadata.keys()].join('\n'),
+    metadata.size > 0 ? ofEachChange(batch, ({ metadata: json }) => place(metadata, json)) : '',
+    resultsWindowMs,
+    valuesKept ? 'each' : 'joined',
+    [...traces.keys()].join('\n'),
+    traces.size > 0 ? ofEachChange(batch, ({ trace }) => place(traces, trace)) : '',
+    foldedAt,
+  ]
   return {
     keys: [
       keys.header,
@@ -129,55 +131,100 @@ export function encodeAppend(keys: PartitionKeys, batch: AppendBatch, resultsWin
       ...headsKeys,
       ...valuesKeys,
     ],
-    args: [
-      batch.producer,
-      batch.number,
-      entityKeys.length,
-      single ? '' : sizes,
-      [...types.keys()].join('\n'),
-      types.size > 1 ? typeOf.join(' ') : '',
-      operations,
-      entityKeys.join('\n'),
-      slotTable,
-      pieces,
-      sums,
-      repeats,
-      expectations,
-      [...metadata.keys()].join('\n'),
-      metadata.size > 0 ? metadataOf.join(' ') : '',
-      resultsWindowMs,
-      valuesKept ? 'each' : 'joined',
-      [...traces.keys()].join('\n'),
-      traces.size > 0 ? tracesOf.join(' ') : '',
-      foldedAt,
-      ...slotFields,
-      ...(valuesKept ? payloads : [payloads.join('\n')]),
-      ...folded,
-      ...pairs,
-    ],
+    args: args.concat(fields, valuesKept ? payloads : payloads.join('\n'), folded, pairs),
   }
 }
 
-function openSlot(
-  keys: PartitionKeys,
-  { name, state }: AnyCollection,
-  bucket: number,
-  digests: Map<string, number>,
-): Slot {
-  // Where nothing is kept there are no such keys: ones that are there stand in their places.
-  const heads = state === 'none' ? keys.header : keys.heads(name, bucket)
-  const digest = state === 'none' ? 0 : indexIn(digests, keys.digest(name))
-  return {
-    heads,
-    values: state === 'values' ? keys.values(name, bucket) : heads,
-    description: slotCharacter(digest) + slotCharacter(bucket) + keptCharacters[state],
-    keys: [''],
-    pieces: '',
-    high: 0,
-    low: 0,
-    places: new Map(),
-    repeats: [],
+function openSlot(collection: AnyCollection, bucket: number): Slot {
+  return { collection, bucket, changes: [], numbers: [] }
+}
+
+/** What stands in the order of slots. */
+interface Layout {
+  readonly digests: ReadonlyMap<string, number>
+  readonly headsKeys: readonly string[]
+  readonly valuesKeys: readonly string[]
+  readonly table: string
+  readonly pieces: string
+  readonly sums: string
+  /** For each slot the empty field, then its keys. */
+  readonly fields: readonly string[]
+  /** Of each change by its number: where it stands among all changes in the order of slots, from 1. */
+  readonly places: readonly number[]
+}
+
+function layOut(keys: PartitionKeys, slots: readonly Slot[], changesCount: number): Layout {
+  const digests = new Map<string, number>()
+  const headsKeys: string[] = []
+  const valuesKeys: string[] = []
+  const fields: string[] = []
+  const places = new Array<number>(changesCount)
+  let table = ''
+  let sums = ''
+  let end = 0
+  for (const { collection, bucket, changes, numbers } of slots) {
+    const { name, state } = collection
+    // Where nothing is kept there are no such keys: ones that are there stand in their places.
+    const heads = state === 'none' ? keys.header : keys.heads(name, bucket)
+    const digest = state === 'none' ? 0 : indexIn(digests, keys.digest(name))
+    headsKeys.push(heads)
+    valuesKeys.push(state === 'values' ? keys.values(name, bucket) : heads)
+    table += slotCharacter(digest) + slotCharacter(bucket) + keptCharacters[state]
+    table += String.fromCharCode(changes.length >>> 7, changes.length & 127)
+    fields.push('')
+    let high = 0
+    let low = 0
+    for (const [at, { escapedKey, hash, operation }] of changes.entries()) {
+      const number = numbers[at]!
+      fields.push(escapedKey)
+      writePiece(end, number, hash, operation, collection.schemaVersion)
+      end += pieceBytes
+      places[number] = end / pieceBytes
+      high += hash.high
+      low += hash.low
+    }
+    sums += `${high} ${low} `
   }
+  return {
+    digests,
+    headsKeys,
+    valuesKeys,
+    table,
+    pieces: scratch.toString('latin1', 0, end),
+    sums,
+    fields,
+    places,
+  }
+}
+
+/** All of it in characters of seven bits, which UTF-8 leaves at a byte. */
+function writePiece(
+  at: number,
+  number: number,
+  hash: HashLanes,
+  operation: Operation,
+  schemaVersion: number,
+): void {
+  scratch[at] = number >>> 7
+  scratch[at + 1] = number & 127
+  writeLanes(scratch, at + 2, hash)
+  scratch[at + 11] = operation.charCodeAt(0)
+  scratch[at + 12] = schemaVersion >>> 14
+  scratch[at + 13] = (schemaVersion >>> 7) & 127
+  scratch[at + 14] = schemaVersion & 127
+}
+
+/** A number for each change of a batch, separated by spaces. */
+function ofEachChange(
+  { requests }: AppendBatch,
+  of: (request: PreparedRequest, change: PreparedChange) => number,
+): string {
+  return requests.flatMap((request) => request.changes.map((change) => of(request, change))).join(' ')
+}
+
+/** From 1; 0 for none. */
+function place(indexes: ReadonlyMap<string, number>, text: string | undefined): number {
+  return text === undefined ? 0 : indexes.get(text)! + 1
 }
 
 function indexIn(indexes: Map<string, number>, name: string): number {
@@ -189,20 +236,19 @@ function indexIn(indexes: Map<string, number>, name: string): number {
   return index
 }
 
+/** Where the changes of a request are in the log. */
+interface Stored {
+  readonly epoch: number
+  /** Sequence of the first. */
+  readonly first: number
+  /** In their order. */
+  readonly versions: readonly number[]
+}
+
 /** What became of one request of a batch. */
 export type Verdict =
-  | {
-      readonly kind: 'stored'
-      readonly epoch: number
-      readonly first: number
-      readonly versions: readonly number[]
-    }
-  | {
-      readonly kind: 'duplicate'
-      readonly epoch: number
-      readonly first: number
-      readonly versions: readonly number[]
-    }
+  | ({ readonly kind: 'stored' } & Stored)
+  | ({ readonly kind: 'duplicate' } & Stored)
   | {
       readonly kind: 'conflict'
       readonly change: number

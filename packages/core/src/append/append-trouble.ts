@@ -1,6 +1,9 @@
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { redisError, redisErrorKind, type RedisErrorKind } from '../redis/redis-error.ts'
 
+/** One for all: to make an error costs more than the rest of a batch's bookkeeping, and most are never told. */
+const notAnswered = new Error('not answered yet')
+
 /**
  * What went wrong with a batch so far, and so what its requests may be told when it is given up. Once an attempt ended
  * without an answer the batch may be in the log, and no refusal of a later attempt makes that undone.
@@ -8,7 +11,7 @@ import { redisError, redisErrorKind, type RedisErrorKind } from '../redis/redis-
 export class AppendTrouble {
   readonly #doing: string
   #kind: RedisErrorKind = 'unsent'
-  #error: unknown = new Error('not answered yet')
+  #error: unknown = notAnswered
   #inFlight = false
   #unconfirmed = false
   /** The log has it, but not under the durability asked for. */

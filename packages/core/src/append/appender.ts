@@ -10,8 +10,8 @@ import type { AppendOrigin } from '../origin/append-from-origin.ts'
 import type { AppendTelemetry } from '../telemetry/append-telemetry.ts'
 import type { StateRecord } from '../state/state-record.ts'
 import type { AppendResult } from './append-result.ts'
-import { parseStoredResult } from './append-script.ts'
-import { batchChangesMax, batchSizeMax, resultsOf } from './batcher.ts'
+import { batchChangesMax, parseStoredResult } from './append-script.ts'
+import { batchSizeMax, resultsOf } from './batcher.ts'
 import type {
   ChangeRequest,
   DeleteRequest,
@@ -95,8 +95,8 @@ export class Appender {
       }
       if (request?.kind === 'patch') return this.#track(this.#appendPatch(request, expected, context))
       const prepared = this.#prepare(request, expected)
-      if (!(prepared instanceof Promise)) return this.#store([prepared], context).then(first)
-      return this.#track(prepared.then((change) => this.#store([change], context)).then(first))
+      if (!(prepared instanceof Promise)) return this.#store([prepared], context, first)
+      return this.#track(prepared.then((change) => this.#store([change], context, first)))
     } catch (error) {
       return Promise.reject(asError(error))
     }
@@ -123,7 +123,7 @@ export class Appender {
     metadata: Readonly<Record<string, string>>,
   ): Promise<AppendResult> {
     const context = { ...this.#context({ metadata }), origin }
-    return this.#track(this.#store([change], context).then(first))
+    return this.#track(this.#store([change], context, first))
   }
 
   /** What is kept of these keys, deleted ones included. */
@@ -236,7 +236,7 @@ export class Appender {
         )
       }
       try {
-        return await this.#store(changes, context)
+        return await this.#store(changes, context, all)
       } catch (error) {
         if (
           !patches ||
@@ -257,7 +257,7 @@ export class Appender {
   ): Promise<AppendResult> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return first(await this.#store([await this.#prepare(request, expected)], context))
+        return await this.#store([await this.#prepare(request, expected)], context, first)
       } catch (error) {
         const conflict = error instanceof VersionConflictError || isHeadwaterError(error, 'KEY_ABSENT')
         if (conflict && context.idempotencyKey !== undefined) {
@@ -324,7 +324,11 @@ export class Appender {
     return change
   }
 
-  #store(changes: readonly RoutedChange[], context: AppendContext): Promise<AppendResult[]> {
+  #store<T>(
+    changes: readonly RoutedChange[],
+    context: AppendContext,
+    answer: (results: AppendResult[]) => T,
+  ): Promise<T> {
     const [{ collection, key, partition }] = changes as readonly [RoutedChange]
     let size = context.metadata?.length ?? 0
     for (const { payload, key, folded } of changes)
@@ -346,10 +350,10 @@ export class Appender {
             ? undefined
             : idempotencyField(collection, key, context.idempotencyKey),
         metadata: context.metadata,
-        ...(context.origin && { origin: context.origin }),
+        origin: context.origin,
         size,
         deadline: context.deadline,
-        resolve,
+        resolve: (results) => resolve(answer(results)),
         reject,
       }
       target.store(context.replicas, partition, telemetry?.follow(partition, request) ?? request)
@@ -378,6 +382,10 @@ function isList(requests: ChangeRequest | readonly ChangeRequest[]): requests is
 
 function first<T>(items: readonly T[]): T {
   return items[0]!
+}
+
+function all<T>(items: T): T {
+  return items
 }
 
 /** Scoped to the entity, so that the same request id on two entities is two changes. */

@@ -1,5 +1,6 @@
 import { formatPosition } from '../change/position.ts'
 import { formatVersion } from '../change/version.ts'
+import type { AnyCollection } from '../collection/collection.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { missingHeader } from '../namespace/metadata.ts'
 import type { PartitionKeys } from '../namespace/keys.ts'
@@ -11,9 +12,10 @@ import { pause } from '../redis/persist.ts'
 import type { Script, ScriptInput } from '../redis/script.ts'
 import {
   appendScript,
+  batchChangesMax,
+  collectionsMax,
   encodeAppend,
   parseAppendReply,
-  slotsMax,
   type AppendBatch,
   type Verdict,
 } from './append-script.ts'
@@ -37,7 +39,6 @@ export interface BatcherOptions {
   readonly replicasTimeoutMs: number
 }
 
-export const batchChangesMax = 1_000
 export const batchSizeMax = 1_048_576
 
 const between: Backoff = { firstMs: 10, maxMs: 500 }
@@ -85,14 +86,15 @@ export class Batcher {
     let changes = 0
     let size = 0
     let count = 0
-    const slots = new Set<string>()
+    const collections = new Set<AnyCollection>()
     const origin = this.#waiting[0]?.origin
     for (const request of this.#waiting) {
       if (request.origin !== origin) break
       changes += request.changes.length
       size += request.size
-      for (const { collection, bucket } of request.changes) slots.add(`${collection.name} ${bucket}`)
-      if (count > 0 && (changes > batchChangesMax || size > batchSizeMax || slots.size > slotsMax)) break
+      for (const { collection } of request.changes) collections.add(collection)
+      const full = changes > batchChangesMax || size > batchSizeMax || collections.size > collectionsMax
+      if (count > 0 && full) break
       count++
     }
     return this.#waiting.splice(0, count)

@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { bucketOf } from '../change/batch.ts'
 import { canonicalJson } from '../change/canonical-json.ts'
-import { lanesOfHash, type HashLanes, type Hasher } from '../change/content-hash.ts'
+import type { HashLanes, Hasher } from '../change/content-hash.ts'
 import { checkKey, escapeKey } from '../change/key.ts'
 import type { AnyCollection, CollectionOf } from '../collection/collection.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
@@ -188,7 +188,7 @@ function hashOfState(
   kept: string | undefined,
 ): HashLanes {
   if (operation === 'd' || kept === undefined) return noHash
-  return lanesOfHash(hasher.content(name, schemaVersion, 'put', key, kept))
+  return hasher.lanes(name, schemaVersion, key, kept)
 }
 
 const noHash: HashLanes = { high: 0, low: 0 }

@@ -7,6 +7,8 @@ export interface Hasher {
   key(text: string): number
   /** Below 2^63; 0 for a delete. */
   content(collection: string, schemaVersion: number, kind: ChangeKind, key: string, payload: string): bigint
+  /** The same of a put, as it is stored. */
+  lanes(collection: string, schemaVersion: number, key: string, payload: string): HashLanes
 }
 
 const mask63 = (1n << 63n) - 1n
@@ -18,9 +20,16 @@ export async function createHasher(seed: bigint): Promise<Hasher> {
     key: (text) => api.h32(text),
     content(collection, schemaVersion, kind, key, payload) {
       if (kind === 'delete') return 0n
-      return api.h64(`${collection}@${schemaVersion}\n${key}\n${payload}`, seed) & mask63
+      return api.h64(contentText(collection, schemaVersion, key, payload), seed) & mask63
+    },
+    lanes(collection, schemaVersion, key, payload) {
+      return lanesOfHash(api.h64(contentText(collection, schemaVersion, key, payload), seed))
     },
   }
+}
+
+function contentText(collection: string, schemaVersion: number, key: string, payload: string): string {
+  return `${collection}@${schemaVersion}\n${key}\n${payload}`
 }
 
 const lowBits = 35n
@@ -37,10 +46,10 @@ const hash64 = new BigUint64Array(1)
 const halves = new Uint32Array(hash64.buffer)
 const [lower, upper] = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1 ? [0, 1] : [1, 0]
 
-/** By way of memory, because shifting big integers costs more than hashing. */
-export function lanesOfHash(hash: bigint): HashLanes {
+/** Of the lower 63 bits. By way of memory, because shifting big integers costs more than hashing. */
+function lanesOfHash(hash: bigint): HashLanes {
   hash64[0] = hash
-  const top = halves[upper]!
+  const top = halves[upper]! & 0x7f_ff_ff_ff
   return { high: top >>> 3, low: (top & 7) * 2 ** 32 + halves[lower]! }
 }
 
@@ -48,23 +57,21 @@ export function hashOfLanes(high: number | bigint, low: number | bigint): bigint
   return (BigInt(high) << lowBits) + BigInt(low)
 }
 
-/** Nine characters of seven bits each: text that UTF-8 leaves at nine bytes, for the append script. */
-export function packLanes({ high, low }: HashLanes): string {
+/** As nine bytes of seven bits each, which are text that UTF-8 leaves as it is: for the append script. */
+export function writeLanes(bytes: Buffer, at: number, { high, low }: HashLanes): void {
   const lowest = low % 2 ** 28
-  return String.fromCharCode(
-    high >>> 21,
-    (high >>> 14) & 127,
-    (high >>> 7) & 127,
-    high & 127,
-    (low - lowest) / 2 ** 28,
-    lowest >>> 21,
-    (lowest >>> 14) & 127,
-    (lowest >>> 7) & 127,
-    lowest & 127,
-  )
+  bytes[at] = high >>> 21
+  bytes[at + 1] = (high >>> 14) & 127
+  bytes[at + 2] = (high >>> 7) & 127
+  bytes[at + 3] = high & 127
+  bytes[at + 4] = (low - lowest) / 2 ** 28
+  bytes[at + 5] = lowest >>> 21
+  bytes[at + 6] = (lowest >>> 14) & 127
+  bytes[at + 7] = (lowest >>> 7) & 127
+  bytes[at + 8] = lowest & 127
 }
 
-/** The lanes out of the nine bytes at `at`. */
+/** Out of nine bytes, as `writeLanes` leaves them. */
 export function unpackLanes(bytes: Buffer, at: number): HashLanes {
   const seven = (from: number, count: number): number => {
     let value = 0

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { RedisClient } from './connection.ts'
+import { EncodedCommand } from './encoded-command.ts'
 
 /** What a script is given: keys of one hash slot, and arguments. */
 export interface ScriptInput {
@@ -25,9 +26,9 @@ export function script(name: string, ...sources: readonly string[]): Script {
   return {
     name,
     run: (client, { keys, args }) =>
-      client.evalsha(sha, keys.length, ...keys, ...args).catch((error: unknown) => {
+      send(client, 'evalsha', [sha, keys.length, ...keys, ...args]).catch((error: unknown) => {
         if (!isUnknownScript(error)) throw error
-        return client.eval(source, keys.length, ...keys, ...args)
+        return send(client, 'eval', [source, keys.length, ...keys, ...args])
       }),
     runBuffer: (client, { keys, args }) =>
       client.callBuffer('EVALSHA', sha, keys.length, ...keys, ...args).catch((error: unknown) => {
@@ -35,6 +36,12 @@ export function script(name: string, ...sources: readonly string[]): Script {
         return client.callBuffer('EVAL', source, keys.length, ...keys, ...args)
       }),
   }
+}
+
+function send(client: RedisClient, name: string, args: readonly (string | number)[]): Promise<unknown> {
+  const command = new EncodedCommand(name, args)
+  void client.sendCommand(command)
+  return command.promise
 }
 
 function isUnknownScript(error: unknown): boolean {
