@@ -5,7 +5,6 @@ import { preparePut } from '../../packages/core/src/append/prepare.ts'
 import { logParts } from '../../packages/core/src/namespace/log.ts'
 import type { RedisClient } from '../../packages/core/src/redis/connection.ts'
 import type { Product } from './product.ts'
-import { encodeCommand } from './raw-client.ts'
 
 const dayMs = 86_400_000
 

@@ -1,5 +1,5 @@
 import { Command } from 'ioredis'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { EncodedCommand } from '../../packages/core/src/redis/encoded-command.ts'
 
