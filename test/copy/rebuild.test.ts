@@ -13,16 +13,17 @@ import {
   type RebuildProgress,
   type Sink,
 } from '@headwater/core'
-import { startRedis, type RedisServer } from '@headwater/local-servers'
+import { startPostgres, startRedis, type PostgresServer, type RedisServer } from '@headwater/local-servers'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { logParts } from '../../packages/core/src/namespace/log.ts'
-import { pointedRedis, swappedRedis, type VersionedTarget } from './targets.ts'
+import { pointedRedis, postgresTable, swappedRedis, type VersionedTarget } from './targets.ts'
 
 let redis: RedisServer
+let postgres: PostgresServer
 beforeAll(async () => {
-  redis = await startRedis()
+  ;[redis, postgres] = await Promise.all([startRedis(), startPostgres()])
 })
-afterAll(() => redis.stop())
+afterAll(() => Promise.all([redis.stop(), postgres.stop()]))
 
 const openLog = (): Promise<Log> =>
   connect(redis.options, {
@@ -67,6 +68,7 @@ function rejecting(sink: Sink, bad: string): Sink {
 const kinds: readonly [string, () => VersionedTarget][] = [
   ['redis behind a pointer', () => pointedRedis(redis)],
   ['redis in a database of its own', () => swappedRedis(redis)],
+  ['a postgres table', () => postgresTable(postgres)],
 ]
 
 describe.each(kinds)('a rebuild of %s', (_name, open) => {
@@ -174,9 +176,14 @@ describe.each(kinds)('a rebuild of %s', (_name, open) => {
     await applied(log)
     const sink = target.sink()
     const versions = sink.versions!
-    const picky = {
+    const picky: Sink = {
       ...sink,
-      versions: { ...versions, open: (version: number) => rejecting(versions.open(version), 'note-7') },
+      versions: {
+        list: () => versions.list(),
+        open: (version) => rejecting(versions.open(version), 'note-7'),
+        switchTo: (version, right) => versions.switchTo(version, right),
+        drop: (version) => versions.drop(version),
+      },
     }
     await expect(rebuild(log, picky, { group: 'copy' })).rejects.toMatchObject({ code: 'REBUILD_BLOCKED' })
     expect((await versions.list()).current).toBe(1)

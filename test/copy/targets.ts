@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { notes, type Note } from '@headwater/conformance'
 import type { Sink } from '@headwater/core'
-import type { RedisServer } from '@headwater/local-servers'
+import type { PostgresServer, RedisServer } from '@headwater/local-servers'
+import { postgresSink } from '@headwater/postgres'
 import { redisSink } from '@headwater/redis'
 import { Redis } from 'ioredis'
+import { Pool } from 'pg'
 
 /** A target of which versions can be built, as its readers see it. */
 export interface VersionedTarget {
@@ -67,6 +69,36 @@ export function swappedRedis(server: RedisServer): VersionedTarget {
       await reader.flushdb()
       await connect(9).flushdb()
       for (const client of clients) client.disconnect()
+    },
+  }
+}
+
+export function postgresTable(
+  server: PostgresServer,
+): VersionedTarget & { readonly pool: Pool; readonly table: string } {
+  const table = `notes_${randomUUID().slice(0, 8)}`
+  const pools: Pool[] = []
+  const connect = (): Pool => {
+    const pool = new Pool({ ...server.connection, max: 6 })
+    pools.push(pool)
+    return pool
+  }
+  const pool = connect()
+  const { schema } = server
+  return {
+    name: 'a postgres table',
+    pool,
+    table,
+    sink: () => postgresSink({ pool: connect(), collection: notes, schema, table, layout: 'jsonb' }),
+    async dump() {
+      const { rows } = await pool.query<{ key: string; value: unknown }>(
+        `SELECT key, value FROM "${schema}"."${table}"`,
+      )
+      return new Map(rows.map(({ key, value }) => [key, value]))
+    },
+    async close() {
+      await pool.query(`DROP TABLE IF EXISTS "${schema}"."${table}" CASCADE`)
+      await Promise.all(pools.map((each) => each.end()))
     },
   }
 }

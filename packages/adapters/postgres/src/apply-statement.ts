@@ -136,7 +136,7 @@ function carrier(type: ColumnType): ColumnType {
 }
 
 function applyValues(
-  { table, columns }: Target,
+  { books, columns }: Target,
   { partition, group, fence }: OpenPartitionOptions,
   writes: readonly WrittenChange[],
   position: SinkPosition,
@@ -152,7 +152,7 @@ function applyValues(
     plainArray(some.map(({ change }) => change.stamp.sequence)),
   ]
   return [
-    table,
+    books,
     partition,
     group,
     fence.epoch,

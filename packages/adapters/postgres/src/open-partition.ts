@@ -12,6 +12,8 @@ export interface OpenedPartition {
  * Writes the fence, then reads the position. An apply of the last owner that is under way ends before, and none of
  * its later ones finds its fence.
  *
+ * @param isPresent whether readers still have this version; it keeps others from switching until the transaction ends
+ * @returns undefined where they have another one
  * @throws HeadwaterError SINK_FENCED, SINK_MISCONFIGURED
  */
 export async function openPartition(
@@ -19,10 +21,12 @@ export async function openPartition(
   target: Target,
   sinkName: string,
   options: OpenPartitionOptions,
-): Promise<OpenedPartition> {
+  isPresent: (client: PostgresClient) => Promise<boolean>,
+): Promise<OpenedPartition | undefined> {
   const { lineage, group, partition, fence } = options
-  const place = [target.table, partition, group]
+  const place = [target.books, partition, group]
   return inTransaction(client, async () => {
+    if (!(await isPresent(client))) return undefined
     const known = await query(
       client,
       `SELECT FROM ${target.sql.partitions} WHERE target = $1 AND partition = $2 AND "group" = $3`,
@@ -34,7 +38,7 @@ export async function openPartition(
     const rows = await query(
       client,
       `SELECT * FROM ${target.sql.partitions} WHERE target = $1 AND partition = $2 ORDER BY "group" FOR UPDATE`,
-      [target.table, partition],
+      [target.books, partition],
     )
     const held = rows.find((row) => row['group'] === group)
     if (held && !mayFollow(fenceOf(held), fence)) throw fenced(sinkName, partition, fenceOf(held))
@@ -70,7 +74,7 @@ export async function advancePartition(
         FROM mine WHERE kept AND moves AND target = $1 AND partition = $2 AND "group" = $3
       )
       SELECT kept FROM mine`,
-    [target.table, partition, group, fence.epoch, fence.token, fence.owner, epoch, sequence, branch, turn],
+    [target.books, partition, group, fence.epoch, fence.token, fence.owner, epoch, sequence, branch, turn],
   )
   if (!rows[0]) throw fenced(sinkName, partition)
   if (rows[0]['kept'] !== 't') throw rolledBack(sinkName, partition)
@@ -93,14 +97,14 @@ export function rolledBack(sinkName: string, partition: number): HeadwaterError 
   )
 }
 
-async function checkLineage(client: PostgresClient, { sql, table }: Target, lineage: string): Promise<void> {
+async function checkLineage(client: PostgresClient, { sql, books }: Target, lineage: string): Promise<void> {
   const rows = await query(
     client,
     `SELECT lineage FROM ${sql.partitions} WHERE target = $1 AND lineage <> $2 LIMIT 1`,
-    [table, lineage],
+    [books, lineage],
   )
   if (!rows[0]) return
-  const literal = `'${table.replaceAll("'", "''")}'`
+  const literal = `'${books.replaceAll("'", "''")}'`
   throw new HeadwaterError(
     'SINK_MISCONFIGURED',
     `Table ${sql.table} holds data of another log (${rows[0]['lineage']}, not ${lineage}). Use another table, or forget it: ` +

@@ -19,7 +19,7 @@ export async function* listRows(
   let after: string | undefined
   for (;;) {
     const text = pageSql(target, after === undefined ? '>=' : '>')
-    const values = [after ?? '', pageRows, target.table]
+    const values = [after ?? '', pageRows, target.books]
     const rows = await withClient((client) => query(client, text, values))
     for (const row of rows) yield sinkRow(target, row[target.keyColumn] ?? '', row)
     after = rows.at(-1)?.[target.keyColumn] ?? undefined
@@ -47,7 +47,7 @@ export async function readRows(
 ): Promise<readonly (SinkValue | undefined)[]> {
   // No row can have such a key, and Postgres does not even take the question.
   const askable = keys.map((key) => (key.includes('\0') ? null : key))
-  const rows = await query(client, readSql(target), [askable, target.table])
+  const rows = await query(client, readSql(target), [askable, target.books])
   return keys.map((key, index) => {
     const row = rows[index]
     if (!row?.[target.own.epoch]) return undefined

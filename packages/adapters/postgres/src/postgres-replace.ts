@@ -35,7 +35,7 @@ async function isAsSeen(
   layout: RowLayout,
   { key, partition, observed }: Replacement,
 ): Promise<boolean> {
-  const { sql, table, keyColumn } = target
+  const { sql, books, keyColumn } = target
   await query(
     client,
     `WITH held AS (
@@ -43,7 +43,7 @@ async function isAsSeen(
       )
       UPDATE ${sql.partitions} AS p SET turn = turn + 1 FROM held
       WHERE p.target = $1 AND p.partition = $2 AND p."group" = held."group"`,
-    [table, partition],
+    [books, partition],
   )
   await query(client, `SELECT FROM ${sql.table} WHERE ${quote(keyColumn)} = $1 FOR UPDATE`, [key])
   const [held] = await readRows(client, target, layout, [key])
@@ -51,8 +51,8 @@ async function isAsSeen(
 }
 
 /** @param row whether the row goes too, or is about to be written over */
-async function clear(client: PostgresClient, { sql, table, keyColumn }: Target, key: string, row: boolean) {
-  await query(client, `DELETE FROM ${sql.tombstones} WHERE target = $1 AND key = $2`, [table, key])
+async function clear(client: PostgresClient, { sql, books, keyColumn }: Target, key: string, row: boolean) {
+  await query(client, `DELETE FROM ${sql.tombstones} WHERE target = $1 AND key = $2`, [books, key])
   if (row) await query(client, `DELETE FROM ${sql.table} WHERE ${quote(keyColumn)} = $1`, [key])
 }
 
@@ -88,13 +88,13 @@ function castOf(type: string | undefined): string {
 
 async function bury(
   client: PostgresClient,
-  { sql, table }: Target,
+  { sql, books }: Target,
   { key, partition, change }: Replacement,
 ): Promise<void> {
   const { stamp } = change!
   await query(
     client,
     `INSERT INTO ${sql.tombstones} (target, key, epoch, sequence, partition) VALUES ($1, $2, $3, $4, $5)`,
-    [table, key, stamp.epoch, stamp.sequence, partition],
+    [books, key, stamp.epoch, stamp.sequence, partition],
   )
 }

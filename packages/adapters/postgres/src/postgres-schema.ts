@@ -12,18 +12,27 @@ export interface TargetOptions {
   readonly prefix: string
   readonly keyColumn: string
   readonly columns: readonly LayoutColumn[]
+  /** Default: the table's name, which is that of its first version. */
+  readonly books?: string
 }
 
 /** The tables of a sink: the user's, and beside it in the same schema those that all sinks there share. */
 export interface Target {
   readonly schema: string
   readonly table: string
+  /** Under which name the side tables keep the books of this version of the table. */
+  readonly books: string
   readonly keyColumn: string
   readonly columns: readonly LayoutColumn[]
   /** Our columns in the user's table. */
   readonly own: OwnColumns
   /** Names as they stand in SQL: quoted, with the schema. */
-  readonly sql: { readonly table: string; readonly partitions: string; readonly tombstones: string }
+  readonly sql: {
+    readonly table: string
+    readonly partitions: string
+    readonly tombstones: string
+    readonly versions: string
+  }
   /** The tables as they must be, in the order in which they are made. */
   readonly tables: readonly Table[]
 }
@@ -38,12 +47,16 @@ interface OwnColumns {
 
 /** @throws HeadwaterError OPTION_INVALID when a name cannot be used, or is used twice */
 export function targetOf(options: TargetOptions): Target {
-  const { schema, table, prefix, keyColumn, columns } = options
-  const [partitions, tombstones] = [`${prefix}partitions`, `${prefix}tombstones`]
+  const { schema, table, prefix, keyColumn, columns, books = table } = options
+  const [partitions, tombstones, versions] = [
+    `${prefix}partitions`,
+    `${prefix}tombstones`,
+    `${prefix}versions`,
+  ]
   checkIdentifier(schema, 'The schema', 'rename it')
   checkIdentifier(table, 'The table', 'choose another name')
   checkIdentifier(tombstones, 'The side table', 'choose a shorter prefix')
-  if (table === partitions || table === tombstones) {
+  if (table === partitions || table === tombstones || table === versions) {
     throw new HeadwaterError(
       'OPTION_INVALID',
       `The table "${table}" is a side table of the sink: choose another name.`,
@@ -60,6 +73,7 @@ export function targetOf(options: TargetOptions): Target {
   return {
     schema,
     table,
+    books,
     keyColumn,
     columns,
     own,
@@ -67,6 +81,7 @@ export function targetOf(options: TargetOptions): Target {
       table: `${quote(schema)}.${quote(table)}`,
       partitions: `${quote(schema)}.${quote(partitions)}`,
       tombstones: `${quote(schema)}.${quote(tombstones)}`,
+      versions: `${quote(schema)}.${quote(versions)}`,
     },
     tables: [mainTable(options, own), partitionsTable(partitions), tombstonesTable(tombstones)],
   }
@@ -195,7 +210,7 @@ async function createMissing(client: PostgresClient, target: Target): Promise<vo
   if (!missing.some(({ name }) => name === target.table)) return
   // The books of a table that was dropped would say of the new one that it holds everything.
   for (const books of [target.sql.partitions, target.sql.tombstones]) {
-    await query(client, `DELETE FROM ${books} WHERE target = $1`, [target.table])
+    await query(client, `DELETE FROM ${books} WHERE target = $1`, [target.books])
   }
 }
 

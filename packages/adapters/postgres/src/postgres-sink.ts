@@ -9,7 +9,8 @@ import { postgresError } from './postgres-error.ts'
 import { PostgresPartition } from './postgres-partition.ts'
 import { digestRows, listCellRows } from './postgres-digest.ts'
 import { replaceRow } from './postgres-replace.ts'
-import { prepareTarget, targetOf } from './postgres-schema.ts'
+import { prepareTarget, targetOf, type Target } from './postgres-schema.ts'
+import { PostgresVersions } from './postgres-versions.ts'
 import { columnLayout, documentLayout, type RowLayout } from './row-layout.ts'
 
 export interface PostgresSinkOptions<T> {
@@ -54,7 +55,9 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): Sink<T> {
   const { pool, collection, create = true, timeoutMs = 30_000 } = options
   const layout = layoutOf(options)
   const { table, schema = 'public', prefix = prefixDefault, keyColumn = keyColumnDefault } = options
-  const target = targetOf({ schema, table, prefix, keyColumn, columns: layout.columns })
+  const targetFor = (named: string, books?: string): Target =>
+    targetOf({ schema, table: named, prefix, keyColumn, columns: layout.columns, ...(books && { books }) })
+  const first = targetFor(table)
   const name = `postgres table "${schema === 'public' ? '' : `${schema}.`}${table}"`
   surviveIdleErrors(pool)
 
@@ -66,38 +69,64 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): Sink<T> {
     }
   }
 
-  const statement = applyStatement(target)
-  return {
-    name,
-    collection,
-    capabilities: {
-      transactions: true,
-      list: true,
-      read: true,
-      replace: true,
-      digest: true,
-      snapshot: true,
-      concurrency: 1,
-      batch: { changes: 500, bytes: 4 * 1_048_576 },
-    },
-    prepare: () => call((client) => prepareTarget(client, target, create)),
-    async open(place) {
-      const opened = await call((client) => openPartition(client, target, name, place), place.signal)
-      return new PostgresPartition({ sinkName: name, target, layout, statement, call, place, opened })
-    },
-    list: ({ signal } = {}) => listRows(target, (work) => call(work, signal)),
-    digest: (query) => call((client) => digestRows(client, target, query)),
-    listCells: (query) => listCellRows(target, query, call),
-    read: (keys) => call((client) => readRows(client, target, layout, keys)),
-    async replace(replacements) {
-      const outcomes: ReplaceOutcome[] = []
-      for (const each of replacements) {
-        outcomes.push(await call((client) => replaceRow(client, target, layout, name, each)))
-      }
-      return outcomes
-    },
-    close: async () => {},
+  /** @param versions of the table that readers see; a version that they do not see has no others */
+  function sinkOn(target: Target, prepare: () => Promise<void>, versions?: PostgresVersions<T>): Sink<T> {
+    const on = <R>(work: (client: PostgresClient, target: Target) => Promise<R>): Promise<R> =>
+      call(async (client) => work(client, versions ? await versions.present(client) : target))
+    return {
+      name,
+      collection,
+      capabilities: {
+        transactions: true,
+        list: true,
+        read: true,
+        replace: true,
+        digest: true,
+        snapshot: true,
+        versions: versions !== undefined,
+        concurrency: 1,
+        batch: { changes: 500, bytes: 4 * 1_048_576 },
+      },
+      prepare,
+      async open(place) {
+        for (;;) {
+          const opened = await call(async (client) => {
+            const present = versions ? await versions.present(client) : target
+            const isPresent = async (): Promise<boolean> =>
+              (await versions?.isPresent(client, present)) ?? true
+            return [present, await openPartition(client, present, name, place, isPresent)] as const
+          }, place.signal)
+          const [present, partition] = opened
+          // Where it was switched meanwhile, the present version is another one.
+          if (!partition) continue
+          const statement = applyStatement(present)
+          const parts = { sinkName: name, target: present, layout, statement, call, place }
+          return new PostgresPartition({ ...parts, opened: partition })
+        }
+      },
+      async *list({ signal } = {}) {
+        const present = await on(async (_client, of) => of)
+        yield* listRows(present, (work) => call(work, signal))
+      },
+      digest: (query) => on((client, present) => digestRows(client, present, query)),
+      async *listCells(query) {
+        yield* listCellRows(await on(async (_client, of) => of), query, call)
+      },
+      read: (keys) => on((client, present) => readRows(client, present, layout, keys)),
+      async replace(replacements) {
+        const outcomes: ReplaceOutcome[] = []
+        for (const each of replacements) {
+          outcomes.push(await on((client, present) => replaceRow(client, present, layout, name, each)))
+        }
+        return outcomes
+      },
+      ...(versions && { versions }),
+      close: async () => {},
+    }
   }
+
+  const versions = new PostgresVersions<T>({ sinkName: name, first, targetOf: targetFor, call, sinkOn })
+  return sinkOn(first, () => call((client) => prepareTarget(client, first, create)), versions)
 }
 
 function layoutOf<T>(options: PostgresSinkOptions<T>): RowLayout {

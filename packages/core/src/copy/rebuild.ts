@@ -59,6 +59,7 @@ const lagToSwitch = 1_000
 const lookEveryMs = 200
 /** How long the workers may wait for the new version to catch up; then they go on, and it is tried again. */
 const standstillMs = 5_000
+const betweenSwitchesMs = 500
 
 /**
  * Builds the next version of a sink's target beside the present one, from what the log holds now, while workers go on to feed
@@ -202,7 +203,8 @@ class Rebuild {
         if (!switches) break
         const isSwitched = await this.#switch(worker)
         if (isSwitched) return { group, version, previous, switched: true, builtBy }
-        // The workers would have waited too long. It was stopped for the last step, perhaps.
+        // The workers would have waited too long, or the target was in use.
+        await pause(betweenSwitchesMs, this.#options.signal)
         if (!worker.health().live) worker = await startWorker(this.#log, { groups: { [builtBy]: build } })
       }
     } finally {
@@ -254,9 +256,9 @@ class Rebuild {
       await this.#versions.switchTo(version, { group, fences, builtBy })
     } catch (error) {
       // Another process is about to switch, or a worker came back because we were away for too long.
-      if (isHeadwaterError(error, 'GROUP_TAKEN') || isHeadwaterError(error, 'SINK_FENCED')) {
-        if ((await this.#versions.list()).current !== version) return false
-      } else throw error
+      const isPassing = isHeadwaterError(error) && (error.retryable || error.code === 'SINK_FENCED')
+      if (!isPassing) throw error
+      if ((await this.#versions.list()).current !== version) return false
     }
     await retireIfKnown(this.#log, builtBy)
     return true
