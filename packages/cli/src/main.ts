@@ -357,6 +357,8 @@ function commandLine(): Command {
         .makeOptionMandatory(),
     )
     .option('--once', 'end when it has what the source has now; keys of a target then expire by themselves')
+    .option('--keys <pattern>', 'commands: only keys such as user:*, with one *; may be repeated', texts)
+    .option('--database <number>', 'commands: only this one; may be repeated (default: all)', partitions)
     .option('--replace', 'delete what the target holds, if it is not of this capture')
     .option(
       '--name <name>',

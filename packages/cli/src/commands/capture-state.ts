@@ -15,10 +15,13 @@ const showEveryMs = 1_000
 /** Brings keys of a Redis into the log as a config says, until SIGINT or SIGTERM; with `once`, until it has caught up. */
 export async function captureState(
   { options: global, output }: Invocation,
-  { from, name, spool, once = false, to, replace }: CaptureOptions,
+  { from, name, spool, once = false, to, replace, keys, database }: CaptureOptions,
 ): Promise<void> {
-  if (to !== undefined || replace) {
-    throw new CliError('USAGE', '--to and --replace are for --mode commands: mode state goes into the log.')
+  if (to !== undefined || replace || keys || database) {
+    throw new CliError(
+      'USAGE',
+      '--to, --replace, --keys and --database are for --mode commands: mode state goes into the log, as its config says.',
+    )
   }
   const startedAt = performance.now()
   const stop = stopSignal()

@@ -14,13 +14,16 @@ export interface CaptureOptions {
   readonly spool?: string
   readonly replace?: boolean
   readonly once?: boolean
+  /** With mode commands: patterns of keys, and databases. */
+  readonly keys?: readonly string[]
+  readonly database?: readonly number[]
 }
 
 const showEveryMs = 1_000
 
 /** Copies a Redis into another and follows it, until SIGINT or SIGTERM; with `once`, until it has caught up. */
 export async function capture({ output }: Invocation, options: CaptureOptions): Promise<void> {
-  const { from, to, mode, name, spool, replace, once = false } = options
+  const { from, to, mode, name, spool, replace, once = false, keys, database: databases } = options
   if (from === undefined || to === undefined) {
     throw new CliError('USAGE', 'From which Redis into which? Give --from <url> and --to <url>.')
   }
@@ -32,6 +35,7 @@ export async function capture({ output }: Invocation, options: CaptureOptions): 
     to,
     name,
     replace,
+    ...((keys || databases) && { only: { ...(keys && { keys }), ...(databases && { databases }) } }),
     spool: spool === undefined ? undefined : callerPath(spool),
     onEvent: (event) => {
       if (event.kind === 'copied') copies++

@@ -5,8 +5,10 @@ import type { CaptureEvent } from './capture-event.ts'
 import { CaptureLag, type CaptureStatus, reaches } from './capture-lag.ts'
 import { checkCaptureName, defaultSpool } from './capture-name.ts'
 import { CaptureTelemetry } from './capture-telemetry.ts'
-import { CommandReplay } from './command-replay.ts'
+import { type CaptureFilter, CommandFilter } from './command-filter.ts'
+import { CommandReplay, goesOn } from './command-replay.ts'
 import { CommandTarget, type CommandTargetOptions } from './command-target.ts'
+import { SourceReader } from './source-reader.ts'
 import { type CaptureServer, serverOptions } from './source-address.ts'
 import { runIdOf, sourcePosition } from './source-offset.ts'
 import { Spool } from './spool.ts'
@@ -24,6 +26,8 @@ export interface CommandCaptureOptions {
   readonly spool?: string
   /** Whether a target that holds other data, or was released or damaged, is emptied first. Default false. */
   readonly replace?: boolean
+  /** What of the source is captured. Default: everything. */
+  readonly only?: CaptureFilter
   readonly onEvent?: (event: CaptureEvent) => void
 }
 
@@ -58,6 +62,7 @@ export async function startCommandCapture(options: CommandCaptureOptions): Promi
     onEvent = () => {},
   } = options
   checkCaptureName(name)
+  const filter = new CommandFilter(options.only)
   const source = serverOptions(options.from)
   const telemetry = new CaptureTelemetry(name, 'commands')
   const tell = (event: CaptureEvent): void => {
@@ -76,7 +81,7 @@ export async function startCommandCapture(options: CommandCaptureOptions): Promi
   const spool = Spool.open(folder)
   try {
     const target = await CommandTarget.open(targetOptions)
-    return new RunningCapture(source, target, targetOptions, spool, stop, tell, telemetry)
+    return new RunningCapture(source, target, targetOptions, spool, filter, stop, tell, telemetry)
   } catch (error) {
     await spool.close()
     throw error
@@ -92,6 +97,7 @@ class RunningCapture implements CommandCapture {
   readonly #stop: AbortController
   readonly #replay: CommandReplay
   readonly #receiver: StreamReceiver
+  readonly #reader: SourceReader
   readonly #lag: CaptureLag
   readonly #telemetry: CaptureTelemetry
 
@@ -100,6 +106,7 @@ class RunningCapture implements CommandCapture {
     target: CommandTarget,
     targetOptions: CommandTargetOptions,
     spool: Spool,
+    filter: CommandFilter,
     stop: AbortController,
     onEvent: (event: CaptureEvent) => void,
     telemetry: CaptureTelemetry,
@@ -115,16 +122,26 @@ class RunningCapture implements CommandCapture {
       () => spool.end,
       () => this.#replay.offset,
     )
+    this.#reader = new SourceReader({ source, replicationId: () => undefined, onEvent, signal })
     this.#receiver = new StreamReceiver({
       source,
       spool,
       dump: true,
-      saved: () => (target.saved?.phase === 'following' ? target.saved : undefined),
+      saved: () => (goesOn(target.saved, filter) ? target.saved : undefined),
       onEvent,
       signal,
     })
     const reattach = () => this.#receiver.reattach()
-    this.#replay = new CommandReplay({ spool, target, telemetry, onEvent, reattach, signal })
+    this.#replay = new CommandReplay({
+      spool,
+      target,
+      filter,
+      reader: this.#reader,
+      telemetry,
+      onEvent,
+      reattach,
+      signal,
+    })
     telemetry.observe(() => this.status())
     this.done = this.#run()
     // Whoever does not look at `done` learns it from what he calls next.
@@ -177,6 +194,7 @@ class RunningCapture implements CommandCapture {
       await Promise.allSettled(parts)
       clearInterval(watch)
       this.#telemetry.close()
+      this.#reader.reset()
       this.#target.close()
       await this.#spool.close()
     }

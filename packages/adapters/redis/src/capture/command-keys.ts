@@ -4,7 +4,7 @@ import type { Redis } from 'ioredis'
 export const anyDatabase = -1
 
 /** A key that a command may have changed. */
-interface TouchedKey {
+export interface TouchedKey {
   readonly database: number
   readonly key: Buffer
 }
@@ -24,6 +24,20 @@ interface KeyPositions {
   readonly movable: boolean
 }
 
+/** As the server describes a command: name, arity, flags, first key, last key, step, …; from 7.0 on also subcommands. */
+type CommandEntry = [
+  string,
+  unknown,
+  string[],
+  string,
+  string,
+  string,
+  unknown?,
+  unknown?,
+  unknown?,
+  unknown[]?,
+]
+
 const none: Touched = { keys: [] }
 const text = (argument: Buffer | undefined): string => argument?.toString('latin1') ?? ''
 
@@ -37,16 +51,17 @@ export class CommandKeys {
 
   /** Asks the source for its commands. */
   static async of(client: Redis): Promise<CommandKeys> {
-    const reply = (await client.call('COMMAND')) as [string, unknown, string[], string, string, string][]
+    const reply = (await client.call('COMMAND')) as CommandEntry[]
     return new CommandKeys(
       new Map(
-        reply.map(([name, , flags, first, last, step]) => [
+        reply.map(([name, , flags, first, last, step, , , , subcommands]) => [
           name.toUpperCase(),
           {
             first: Number(first),
             last: Number(last),
             step: Number(step),
-            movable: flags.includes('movablekeys'),
+            // From Redis 7.0 on, the keys of XGROUP are those of its subcommands.
+            movable: flags.includes('movablekeys') || (subcommands?.length ?? 0) > 0,
           },
         ]),
       ),
@@ -81,7 +96,7 @@ export class CommandKeys {
     if (name === 'MOVE') touched.push({ database: Number(text(args[2])), key: args[1]! })
     if (name === 'COPY') {
       const at = args.findIndex((argument, index) => index > 2 && text(argument).toUpperCase() === 'DB')
-      if (at > 0) touched.push({ database: Number(text(args[at + 1])), key: args[2]! })
+      if (at > 0) touched[1] = { database: Number(text(args[at + 1])), key: args[2]! }
     }
     return { keys: touched }
   }

@@ -4,6 +4,7 @@ import { readRdb } from '@headwater/rdb'
 import { Bell } from './bell.ts'
 import type { CaptureEvent } from './capture-event.ts'
 import type { CaptureTelemetry } from './capture-telemetry.ts'
+import type { CommandFilter } from './command-filter.ts'
 import { CommandParser } from './command-parser.ts'
 import {
   bookkeepingPrefix,
@@ -15,6 +16,7 @@ import {
 import { CopyProgress } from './copy-progress.ts'
 import { holdExpiry } from './held-expiry.ts'
 import { rebuild } from './rebuild.ts'
+import type { SourceReader } from './source-reader.ts'
 import { type SourceTransaction, TransactionAssembler } from './source-transaction.ts'
 import { type Spool, SpoolReplaced } from './spool.ts'
 
@@ -28,6 +30,9 @@ const prefix = Buffer.from(bookkeepingPrefix)
 export interface CommandReplayOptions {
   readonly spool: Spool
   readonly target: CommandTarget
+  readonly filter: CommandFilter
+  /** Asked where the keys of commands are, where there is a filter. */
+  readonly reader: SourceReader
   readonly telemetry: CaptureTelemetry
   readonly onEvent: (event: CaptureEvent) => void
   /** Called when the spool cannot go on from where the target is, and was cleared. */
@@ -47,7 +52,7 @@ export class CommandReplay {
   /** Offset up to which the target has the stream; undefined during a full copy. */
   get offset(): number | undefined {
     const { saved } = this.#options.target
-    return saved?.phase === 'following' ? saved.offset : undefined
+    return goesOn(saved, this.#options.filter) ? saved.offset : undefined
   }
 
   /** Settles when `offset` has changed. */
@@ -57,7 +62,8 @@ export class CommandReplay {
 
   /** Runs until the signal; rejects with what cannot be mended by trying again. */
   async run(): Promise<void> {
-    const { spool, target, signal, onEvent } = this.#options
+    const { spool, target, filter, reader, signal, onEvent } = this.#options
+    await filter.prepare(reader)
     while (!signal.aborted) {
       try {
         await spool.ready(signal)
@@ -72,10 +78,10 @@ export class CommandReplay {
   }
 
   async #applySpool(): Promise<void> {
-    const { spool, target, reattach } = this.#options
+    const { spool, target, filter, reattach } = this.#options
     const { generation, dumpFile } = spool
     const { saved } = target
-    if (saved?.phase === 'following' && spool.covers(saved)) return await this.#follow(generation, saved)
+    if (goesOn(saved, filter) && spool.covers(saved)) return await this.#follow(generation, saved)
     if (dumpFile === undefined) {
       await spool.clear()
       return reattach()
@@ -85,9 +91,14 @@ export class CommandReplay {
   }
 
   async #copy(generation: number, dumpFile: string): Promise<void> {
-    const { spool, target, onEvent, signal } = this.#options
+    const { spool, target, filter, onEvent, signal } = this.#options
     const startedAt = performance.now()
-    const copying: SavedProgress = { phase: 'copying', ...spool.start, database: 0 }
+    const copying: SavedProgress = {
+      phase: 'copying',
+      ...spool.start,
+      database: 0,
+      scope: filter.scope,
+    }
     await target.empty(copying)
     const progress = new CopyProgress('applying', statSync(dumpFile).size, onEvent)
     const batch = new Batch()
@@ -98,7 +109,7 @@ export class CommandReplay {
       if (spool.generation !== generation) throw new SpoolReplaced()
       if (item.kind === 'aux' && item.name === 'repl-stream-db')
         streamDatabase = Number(item.value.toString())
-      if (item.kind === 'entry' && isBookkeeping(item.key)) continue
+      if (item.kind === 'entry' && (isBookkeeping(item.key) || !filter.takes(item))) continue
       if (item.kind === 'entry') keys++
       const database = item.kind === 'entry' ? item.database : 0
       for (const args of rebuild(item)) {
@@ -118,7 +129,8 @@ export class CommandReplay {
   }
 
   async #follow(generation: number, from: SavedProgress): Promise<void> {
-    const { spool, target, telemetry, signal } = this.#options
+    const { spool, target, filter, telemetry, signal } = this.#options
+    const { scope } = filter
     const parser = new CommandParser(from.offset)
     const assembler = new TransactionAssembler(from.database)
     const batch = new Batch()
@@ -130,7 +142,7 @@ export class CommandReplay {
       reached = undefined
       const { replicationId } = spool.start
       const commands = batch.take()
-      await target.commit(commands, { phase: 'following', replicationId, offset: end, database })
+      await target.commit(commands, { phase: 'following', replicationId, offset: end, database, scope })
       telemetry.changed(undefined, 'replayed', commands.length)
       spool.release(end)
       this.#bell.ring()
@@ -142,7 +154,8 @@ export class CommandReplay {
         const transaction = assembler.push(command)
         if (transaction === undefined) continue
         for (const { database, args } of transaction.commands) {
-          const kept = replayed(args)
+          const taken = await filter.replayed(database, args)
+          const kept = taken && replayed(taken)
           if (kept) batch.add({ database, args: kept })
         }
         reached = transaction
@@ -151,6 +164,14 @@ export class CommandReplay {
       await commit()
     }
   }
+}
+
+/** Whether a target can go on: it has all of what is captured now, up to an offset. */
+export function goesOn(
+  saved: SavedProgress | undefined,
+  { scope }: CommandFilter,
+): saved is SavedProgress & { readonly phase: 'following' } {
+  return saved?.phase === 'following' && saved.scope === scope
 }
 
 /** What of a command of the source is replayed: undefined for what concerns only the source, or is bookkeeping. */

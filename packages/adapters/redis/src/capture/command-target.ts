@@ -18,6 +18,8 @@ export interface SavedProgress extends ReplicationPosition {
   readonly phase: 'copying' | 'following' | 'released'
   /** That is selected in the source's stream. */
   readonly database: number
+  /** Which part of the source is captured; '' all of it. */
+  readonly scope: string
 }
 
 /** A command for the target. */
@@ -110,7 +112,7 @@ export class CommandTarget {
 
   /** Lets all keys expire by the target's clock, as at the source. Nothing may be applied afterwards. */
   async release(): Promise<void> {
-    const { replicationId, offset, database } = this.#saved!
+    const { replicationId, offset, database, scope } = this.#saved!
     await this.#persist(async () => {
       const client = await this.#connected()
       for (const [, held] of (await client.info('keyspace')).matchAll(/^db(\d+):/gm)) {
@@ -126,7 +128,7 @@ export class CommandTarget {
       }
       await client.select(0)
     })
-    await this.commit([], { phase: 'released', replicationId, offset, database })
+    await this.commit([], { phase: 'released', replicationId, offset, database, scope })
   }
 
   close(): void {
@@ -329,8 +331,19 @@ function withoutArguments({ message }: Error): string {
   return message.replace(/,? with args beginning with.*$/s, '')
 }
 
-function fieldsOf({ phase, replicationId, offset, database }: SavedProgress): (string | number)[] {
-  return ['phase', phase, 'replicationId', replicationId, 'offset', offset, 'database', database]
+function fieldsOf({ phase, replicationId, offset, database, scope }: SavedProgress): (string | number)[] {
+  return [
+    'phase',
+    phase,
+    'replicationId',
+    replicationId,
+    'offset',
+    offset,
+    'database',
+    database,
+    'scope',
+    scope,
+  ]
 }
 
 function progressOf(stored: Record<string, string>): SavedProgress {
@@ -339,5 +352,6 @@ function progressOf(stored: Record<string, string>): SavedProgress {
     replicationId: stored['replicationId']!,
     offset: Number(stored['offset']),
     database: Number(stored['database']),
+    scope: stored['scope'] ?? '',
   }
 }
