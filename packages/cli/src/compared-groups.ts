@@ -47,10 +47,10 @@ export async function openGroups(options: GlobalOptions, names: readonly string[
   }
 }
 
-async function sinksOf(config: Config): Promise<Map<string, AnySink>> {
+/** The sinks of a config file by group: here the clients that they need are opened. */
+export async function sinksOf(config: Config): Promise<Map<string, AnySink>> {
   const made = await groupsOf(config)
-  if (!made)
-    throw new CliError('CONFIG_INVALID', 'The config file has no groups, so there is nothing to compare.')
+  if (!made) throw new CliError('CONFIG_INVALID', 'The config file has no groups, so there are no sinks.')
   return new Map(Object.entries(made).map(([name, group]) => [name, 'sink' in group ? group.sink : group]))
 }
 

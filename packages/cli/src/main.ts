@@ -4,6 +4,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import type { AppendChangeOptions } from './append-change.ts'
 import type { CaptureOptions } from './commands/capture.ts'
 import type { DevFlags } from './commands/dev.ts'
+import type { DoctorFlags } from './commands/doctor.ts'
 import type { DiffFlags } from './commands/diff.ts'
 import type { ExportFlags } from './commands/export.ts'
 import type { HistoryFlags } from './commands/history.ts'
@@ -341,6 +342,24 @@ function commandLine(): Command {
     .action(async (set: string) => {
       const { sync } = await import('./commands/sync.ts')
       await orCouldNotTell(sync(invocation(), set))
+    })
+
+  program
+    .command('doctor')
+    .description(
+      'look at everything a log depends on: servers, permissions, groups, sinks; 1 where there is a problem',
+    )
+    .option('--user <name>', 'the ACL user whose permissions to look at (default: the one of the URL)')
+    .addOption(
+      new Option('--role <role...>', 'what that user is for (default: all)').choices([
+        'application',
+        'worker',
+        'upkeep',
+      ]),
+    )
+    .action(async (options: DoctorFlags) => {
+      const { doctor } = await import('./commands/doctor.ts')
+      await doctor(invocation(), options)
     })
 
   program

@@ -88,6 +88,7 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): Sink<T> {
         batch: { changes: 500, bytes: 4 * 1_048_576 },
       },
       prepare,
+      check: () => on((client, present) => prepareTarget(client, present, false)),
       async open(place) {
         for (;;) {
           const opened = await call(async (client) => {

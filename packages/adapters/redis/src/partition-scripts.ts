@@ -25,8 +25,8 @@ export interface Progress {
   readonly calls: number
 }
 
-/** Notes the layout of the data, unless one is noted; returns the noted one. */
-export async function noteLayout(target: RedisTarget, layout: string): Promise<string> {
+/** Notes the layout of the data, unless one is noted; returns the noted one. Without a layout it only looks. */
+export async function noteLayout(target: RedisTarget, layout = ''): Promise<string> {
   const input = { keys: [target.keys.progress], args: [layout] }
   const [noted = ''] = textReply(await runScript(target, prepareScript, input))
   return noted

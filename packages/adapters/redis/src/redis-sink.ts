@@ -101,7 +101,12 @@ function sinkOn<T>(
     },
     async prepare() {
       await versioned.prepare?.()
-      await checkLayout(await present())
+      const target = await present()
+      checkLayout(target, await noteLayout(target, layoutOf(target)))
+    },
+    async check() {
+      const target = await present()
+      checkLayout(target, (await noteLayout(target)) || layoutOf(target))
     },
     async open({ lineage, group, partition, fence, signal }) {
       signal?.throwIfAborted()
@@ -168,13 +173,16 @@ function invalid(what: string): never {
 }
 
 /** Two layouts under one bookkeeping would each take the other's rows for their own. */
-async function checkLayout(target: RedisTarget): Promise<void> {
-  const layout = `${target.layout} ${target.dataKeys.fingerprint}`
-  const noted = await noteLayout(target, layout)
+function checkLayout(target: RedisTarget, noted: string): void {
+  const layout = layoutOf(target)
   if (noted === layout) return
   throw new HeadwaterError(
     'SINK_MISCONFIGURED',
     `The ${target.name} are to be laid out as ${JSON.stringify(layout)}, but ${JSON.stringify(target.keys.progress)} says ` +
       `that they are laid out as ${JSON.stringify(noted)}: use that layout, or another prefix for a new copy.`,
   )
+}
+
+function layoutOf({ layout, dataKeys }: RedisTarget): string {
+  return `${layout} ${dataKeys.fingerprint}`
 }

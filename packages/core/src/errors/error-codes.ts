@@ -29,6 +29,7 @@ export type ErrorCode =
   | 'LOG_DAMAGED'
   | 'DURABILITY_NOT_REACHED'
   | 'DURABILITY_UNAVAILABLE'
+  | 'SERVER_UNSAFE'
   | 'CLOSED'
   | 'WAIT_TIMEOUT'
   | 'GROUP_UNKNOWN'
@@ -221,6 +222,11 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
   DURABILITY_UNAVAILABLE: {
     means: 'The server cannot give the durability that the namespace declares.',
     remedy: 'Switch on what the message names (an append-only file for "disk"), or declare less.',
+    retryable: false,
+  },
+  SERVER_UNSAFE: {
+    means: 'A worker was started on a server that would lose what the log keeps.',
+    remedy: 'Set what the message names; `headwater doctor` shows everything that it looks at.',
     retryable: false,
   },
   CLOSED: {

@@ -45,6 +45,8 @@ export interface Sink<T = unknown> {
   readonly takes?: 'state' | 'events'
   /** Creates or checks the target. Called before the first `open`, at least once per worker; safe side by side. */
   prepare?(): Promise<void>
+  /** Looks whether the target can be reached and is as it has to be, and changes nothing. Rejects with what is wrong. */
+  check?(): Promise<void>
   open(options: OpenPartitionOptions): Promise<SinkPartition>
   /** Every row of the target, deleted ones that still have a tombstone included. Only where `capabilities.list`. */
   list?(options?: { signal?: AbortSignal }): AsyncIterable<SinkRow>

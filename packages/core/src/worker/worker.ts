@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { checkStart, type GroupStart } from '../copy/group-start.ts'
 import { Pace } from '../copy/pace.ts'
+import { refuseUnsafeServer } from '../doctor/diagnose.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { checkGroupName } from '../group/group-name.ts'
 import { registerGroup } from '../group/register-group.ts'
@@ -105,7 +106,7 @@ export interface Worker extends AsyncDisposable {
 /**
  * Starts a worker. Several of them, in one process or many, share the partitions of their groups.
  *
- * @throws HeadwaterError OPTION_INVALID, COLLECTION_UNKNOWN, SINK_CONTRACT, LOG_DAMAGED, REDIS_UNAVAILABLE;
+ * @throws HeadwaterError OPTION_INVALID, COLLECTION_UNKNOWN, SINK_CONTRACT, SERVER_UNSAFE, LOG_DAMAGED, REDIS_UNAVAILABLE;
  * HISTORY_TRIMMED, STATE_REQUIRED where a new group cannot start as it is told to
  */
 export async function startWorker(log: Log, options: WorkerOptions): Promise<Worker> {
@@ -119,6 +120,7 @@ export async function startWorker(log: Log, options: WorkerOptions): Promise<Wor
   if (markEveryMs !== 0) checkInteger('markEveryMs', markEveryMs, 100, 86_400_000)
   const groups = Object.entries(options.groups ?? {}).map(([group, given]) => checkGroup(log, group, given))
   if (groups.length === 0) throw new HeadwaterError('OPTION_INVALID', 'A worker needs at least one group.')
+  await refuseUnsafeServer(parts)
   for (const { group, start } of groups)
     await registerGroup(parts.connection, parts.namespace, parts.keys, group, parts.deadlineMs, start)
 

@@ -1,0 +1,60 @@
+import type { Redis } from 'ioredis'
+import type { Connection } from '../redis/connection.ts'
+import { isCluster } from '../redis/node-of-key.ts'
+import { persist } from '../redis/persist.ts'
+
+/** What one node says of itself: `INFO`, a field a line, and what else can be asked. */
+export interface ServerFacts {
+  /** `host:port` or the path of its socket. */
+  readonly address: string
+  /** Empty where the user may not call `INFO`. */
+  readonly info: ReadonlyMap<string, string>
+  /** Of `CLUSTER INFO`; undefined where the node is in no Cluster. */
+  readonly cluster: ReadonlyMap<string, string> | undefined
+  /** How far its clock is ahead of ours, in ms, and how sure that is. */
+  readonly clock: { readonly aheadMs: number; readonly withinMs: number }
+}
+
+/** Asks every node that appends may go to: the one server, or the masters of a Cluster. */
+export async function serverFacts(connection: Connection, deadlineMs: number): Promise<ServerFacts[]> {
+  const options = { doing: 'asking the servers how they are', deadlineMs }
+  return await persist(connection, options, async (client) => {
+    const nodes = isCluster(client) ? client.nodes('master') : [client as Redis]
+    return await Promise.all(nodes.map(factsOf))
+  })
+}
+
+async function factsOf(node: Redis): Promise<ServerFacts> {
+  const { path, host, port } = node.options
+  const info = fieldsOf(await orNothing(node.info()))
+  const sentAt = Date.now()
+  const [seconds, micros] = await node.time()
+  const receivedAt = Date.now()
+  const time = Number(seconds) * 1_000 + Number(micros) / 1_000
+  return {
+    address: path ?? `${host}:${port}`,
+    info,
+    cluster:
+      info.get('cluster_enabled') === '1' ? fieldsOf(await orNothing(node.cluster('INFO'))) : undefined,
+    clock: { aheadMs: time - (sentAt + receivedAt) / 2, withinMs: (receivedAt - sentAt) / 2 + 1 },
+  }
+}
+
+/** What the user may not ask stays unknown; whatever else goes wrong is for the caller to try again. */
+async function orNothing(asked: Promise<string>): Promise<string> {
+  try {
+    return await asked
+  } catch (error) {
+    if (error instanceof Error && error.message.startsWith('NOPERM')) return ''
+    throw error
+  }
+}
+
+function fieldsOf(text: string): Map<string, string> {
+  const fields = new Map<string, string>()
+  for (const line of text.split(/\r?\n/)) {
+    const colon = line.indexOf(':')
+    if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 1))
+  }
+  return fields
+}
