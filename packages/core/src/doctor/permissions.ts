@@ -30,6 +30,7 @@ export const commandsOf: Readonly<Record<Role, readonly (readonly string[])[]>> 
     ['hlen', key],
     ['hscan', key, '0'],
     ['unlink', key],
+    ['memory', 'usage', key],
     ['bitfield', key, 'get', 'i64', '0'],
     ['xadd', key, '1-1', 'field', 'value'],
     ['xrange', key, '-', '+'],
@@ -61,7 +62,6 @@ export const commandsOf: Readonly<Record<Role, readonly (readonly string[])[]>> 
   ],
   upkeep: [
     ['xtrim', key, 'minid', '1-1'],
-    ['memory', 'usage', key],
     ['zrangebyscore', key, '0', '1'],
     ['xdel', key, '1-1'],
     ['hincrby', key, 'field', '1'],

@@ -19,7 +19,7 @@ export interface ServerFacts {
 export async function serverFacts(connection: Connection, deadlineMs: number): Promise<ServerFacts[]> {
   const options = { doing: 'asking the servers how they are', deadlineMs }
   return await persist(connection, options, async (client) => {
-    const nodes = isCluster(client) ? client.nodes('master') : [client as Redis]
+    const nodes = isCluster(client) ? client.nodes('master') : [client]
     return await Promise.all(nodes.map(factsOf))
   })
 }
