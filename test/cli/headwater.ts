@@ -67,10 +67,13 @@ export class Call {
 
   /** Waits for a line on stdout or stderr that contains the text. */
   async says(text: string): Promise<void> {
-    await eventually(() => {
-      if (this.stdout.includes(text) || this.stderr.includes(text)) return
-      throw new Error(`Not said: ${text}\nstdout: ${this.stdout}\nstderr: ${this.stderr}`)
-    })
+    await eventually(
+      () => {
+        if (this.stdout.includes(text) || this.stderr.includes(text)) return
+        throw new Error(`Not said: ${text}\nstdout: ${this.stdout}\nstderr: ${this.stderr}`)
+      },
+      { timeoutMs: 20_000 },
+    )
   }
 }
 

@@ -14,6 +14,7 @@ import type { LagFlags } from './commands/lag.ts'
 import type { RepairFlags } from './commands/repair.ts'
 import type { RetentionFlags } from './commands/retention.ts'
 import type { ScrubFlags } from './commands/scrub.ts'
+import type { RunFlags } from './commands/run.ts'
 import type { StatusFlags } from './commands/status.ts'
 import type { TailOptions } from './commands/tail.ts'
 import type { TrimFlags } from './commands/trim.ts'
@@ -84,9 +85,13 @@ function commandLine(): Command {
     .command('run')
     .description('run a worker for the groups of a config file, until SIGINT or SIGTERM')
     .argument('[config]', 'the config file')
-    .action(async (config: string | undefined) => {
+    .option(
+      '--http <address>',
+      'answer /healthz, /readyz and /metrics: a port of this machine, or host:port; HEADWATER_HTTP_TOKEN guards it',
+    )
+    .action(async (config: string | undefined, options: RunFlags) => {
       const { run } = await import('./commands/run.ts')
-      await run(invocation(), config)
+      await run(invocation(), config, options)
     })
 
   program

@@ -4,6 +4,7 @@ import { CliError } from '../cli-error.ts'
 import { closeGroups, groupsOf, type Groups } from '../config-groups.ts'
 import type { Invocation } from '../invocation.ts'
 import { duration } from '../output.ts'
+import type { ProbeServer } from '../probe-server.ts'
 import { configOf, settingsOf } from '../settings.ts'
 import { stderrLogger } from '../stderr-logger.ts'
 import { stopSignal, type StopReason } from '../stop-signal.ts'
@@ -11,9 +12,19 @@ import { stopSignal, type StopReason } from '../stop-signal.ts'
 /** What `stop` may take beyond its budget, to hand leases over and close connections, in ms. */
 const handOverMs = 5_000
 
+export interface RunFlags {
+  /** Where to answer probes: a port, or host:port. Default: nowhere. */
+  readonly http?: string
+}
+
 /** Runs a worker for the groups of a config until SIGINT or SIGTERM. */
-export async function run({ options, output }: Invocation, path: string | undefined): Promise<void> {
+export async function run(
+  { options, output }: Invocation,
+  path: string | undefined,
+  { http }: RunFlags,
+): Promise<void> {
   const startedAt = performance.now()
+  const probes = http === undefined ? undefined : await openProbes(http)
   const stop = stopSignal()
   const config = await configOf(path === undefined ? options : { ...options, config: path })
   if (!config) {
@@ -49,16 +60,30 @@ export async function run({ options, output }: Invocation, path: string | undefi
     name,
     logger,
   })
-  logger.info({ worker: worker.name, namespace, groups: Object.keys(groups) }, 'started')
+  probes?.server.watch(worker)
+  logger.info(
+    { worker: worker.name, namespace, groups: Object.keys(groups), ...(probes && { http: probes.at }) },
+    'started',
+  )
 
   const signal = await reasonOf(stop)
   logger.info({ signal, drainMs }, 'stopping')
   await Promise.race([end(worker, groups, log), overdue(drainMs + handOverMs)])
+  probes?.server.close()
   logger.info({}, 'stopped')
   const seconds = Math.round(performance.now() - startedAt) / 1_000
   await output.result({ worker: worker.name, signal, seconds }, () => {
     return `Worker ${worker.name} stopped after ${duration(seconds)}.`
   })
+}
+
+/** Loaded only where it is asked for: it brings an SDK that measures. */
+async function openProbes(http: string): Promise<{ server: ProbeServer; at: string }> {
+  const { ProbeServer, parseProbeAddress } = await import('../probe-server.ts')
+  const address = parseProbeAddress(http)
+  const server = new ProbeServer(process.env['HEADWATER_HTTP_TOKEN'] || undefined)
+  const port = await server.listen(address)
+  return { server, at: `${address.host.includes(':') ? `[${address.host}]` : address.host}:${port}` }
 }
 
 function reasonOf(signal: AbortSignal): Promise<StopReason> {
