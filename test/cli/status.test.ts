@@ -53,6 +53,7 @@ describe('headwater status', () => {
       namespace,
       partitions: 4,
       tooLarge: [],
+      steering: { groups: {}, drained: {} },
       collections: [
         { name: 'products', state: 'values', partitionKey: false, decider: false },
         { name: 'visits', state: 'values', partitionKey: true, decider: false },
@@ -62,6 +63,7 @@ describe('headwater status', () => {
         owner: null,
         copying: null,
         damage: null,
+        standstill: null,
         scrub: { completedMsAgo: null, passes: 0, keys: 0, found: 0, current: null },
         proof: { verifiedUpTo: null, verifiedMsAgo: null, latest: null, reason: null },
       })),

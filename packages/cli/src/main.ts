@@ -20,10 +20,13 @@ import type { TailOptions } from './commands/tail.ts'
 import type { TrimFlags } from './commands/trim.ts'
 import type { VerifyFlags } from './commands/verify.ts'
 import { errorReport } from './error-report.ts'
+import { integerFrom } from './integer-from.ts'
 import type { GlobalOptions, Invocation } from './invocation.ts'
 import { Output } from './output.ts'
+import { addParkedCommands } from './parked-program.ts'
 import { recordFormats } from './record-format.ts'
 import { byteLimit, durationMs } from './quantities.ts'
+import { addSteeringCommands } from './steering-program.ts'
 
 // Arguments to one command, whose code is loaded when it is the one to run.
 
@@ -337,6 +340,8 @@ function commandLine(): Command {
       const { stopArchive } = await import('./commands/archive.ts')
       await stopArchive(invocation())
     })
+  addParkedCommands(program, invocation)
+  addSteeringCommands(program, invocation)
 
   program
     .command('sync')
@@ -455,13 +460,6 @@ function schemaVersionOption(): Option {
 
 function createOption(): Option {
   return new Option('--create', 'without a config: create namespace and collection where they do not exist')
-}
-
-function integerFrom(min: number): (text: string) => number {
-  return (text) => {
-    if (/^\d{1,15}$/.test(text) && Number(text) >= min) return Number(text)
-    throw new InvalidArgumentError(`It must be a whole number from ${min}.`)
-  }
 }
 
 function partitions(text: string, previous: readonly number[] = []): number[] {

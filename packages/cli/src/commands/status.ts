@@ -4,6 +4,7 @@ import {
   type Log,
   type PartitionProof,
   type PartitionStatus,
+  type SteeringState,
   type StoredCollection,
 } from '@headwater/core'
 import type { Invocation } from '../invocation.ts'
@@ -12,6 +13,7 @@ import { count, duration, type Output } from '../output.ts'
 import { size } from '../quantities.ts'
 import { table } from '../table.ts'
 import { showOrWatch, type WatchFlag } from '../watch.ts'
+import { steeringText } from './steering.ts'
 
 export interface StatusFlags {
   readonly watch?: WatchFlag
@@ -22,10 +24,11 @@ export async function status({ options, output }: Invocation, { watch }: StatusF
   await using log = await openLog(options)
   const { namespace, partitions } = log
   await showOrWatch(output, watch, async () => {
-    const [collections, groups, tooLarge] = await Promise.all([
+    const [collections, groups, tooLarge, steering] = await Promise.all([
       log.collections(),
       log.groups(),
       streamsTooLarge(log),
+      log.steering.state(),
     ])
     const text = (): string => {
       const summary = `${namespace}: ${partitions} partitions; ${collectionsText(collections)}`
@@ -33,23 +36,37 @@ export async function status({ options, output }: Invocation, { watch }: StatusF
         return `${summary}\nNo group is registered: the first worker that runs one registers it.`
       const lines = [
         ...damages(output, groups),
+        ...standstills(output, groups),
+        ...steered(output, steering),
         ...doubts(output, groups),
         ...findings(output, groups),
         ...warnings(output, tooLarge),
       ]
       return [summary, groupsTable(output, groups), ...lines].join('\n')
     }
-    return { json: { namespace, partitions, collections, groups: groups.map(statusJson), tooLarge }, text }
+    return {
+      json: { namespace, partitions, collections, groups: groups.map(statusJson), tooLarge, steering },
+      text,
+    }
   })
 }
 
 /** With null for what is not there, so that every row has every property. */
-export function statusJson({ owner, copying, damage, proof, scrub, ...rest }: PartitionStatus): object {
+export function statusJson({
+  owner,
+  copying,
+  standstill,
+  damage,
+  proof,
+  scrub,
+  ...rest
+}: PartitionStatus): object {
   const { verifiedUpTo = null, verifiedMsAgo = null, latest = null, reason = null } = proof
   return {
     ...rest,
     owner: owner ?? null,
     copying: copying ?? null,
+    standstill: standstill ?? null,
     damage: damage ?? null,
     proof: { verifiedUpTo, verifiedMsAgo, latest, reason },
     scrub: { ...scrub, completedMsAgo: scrub.completedMsAgo ?? null, current: scrub.current ?? null },
@@ -118,6 +135,23 @@ function verifiedText({ verifiedUpTo, verifiedMsAgo = 0, latest }: PartitionProo
   if (latest === 'different') return 'different'
   if (verifiedUpTo === undefined) return latest === undefined ? 'not yet' : 'not provable'
   return `${verifiedUpTo}, ${duration(Math.round(verifiedMsAgo / 1_000))} ago`
+}
+
+/** Partitions that have no room to park. */
+function standstills(output: Output, groups: readonly PartitionStatus[]): string[] {
+  return groups
+    .filter(({ standstill }) => standstill !== undefined)
+    .map(({ group, partition, standstill }) =>
+      output.style('red', `${group}/${partition} stands still: ${standstill}`),
+    )
+}
+
+/** What somebody changed at run time. */
+function steered(output: Output, { groups, drained }: SteeringState): string[] {
+  return [
+    ...Object.entries(groups).map(([group, of]) => `${group}: ${steeringText(of)}`),
+    ...Object.keys(drained).map((worker) => `${worker}: drained`),
+  ].map((line) => output.style('yellow', line))
 }
 
 /** What the last walk through the stored values has found, or the present one so far. */
