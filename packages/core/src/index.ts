@@ -166,3 +166,6 @@ export {
   type LastWritesValue,
   type SetValue,
 } from './nodes/winner.ts'
+export { whenHeld, type WhenHeldOptions } from './nodes/when-held.ts'
+export { startSite, type Site, type SiteEvent, type SiteOptions } from './sites/site.ts'
+export type { SiteNode } from './sites/site-node.ts'

@@ -50,7 +50,8 @@ function covers(seen: Context, { site, stamp }: Pick<SiteVersion<unknown>, 'site
   return last !== undefined && compareStamps(last, stamp) >= 0
 }
 
-function joinContexts(a: Context, b: Context): Context {
+/** Up to where at least one of two has seen each site. */
+export function joinContexts(a: Context, b: Context): Context {
   const joined = new Map(Object.entries(a))
   for (const [site, stamp] of Object.entries(b)) {
     const held = joined.get(site)
