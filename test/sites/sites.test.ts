@@ -313,6 +313,7 @@ describe('three writing sites', () => {
     )
     const five = { up: 5, down: 0 }
     await expectAgreed(world, 'visits', { id: 'visits', count: { asia: five, eu: five, us: five } })
+    expect(world.events.filter(({ kind }) => kind === 'refused')).toEqual([])
   })
 
   it('are waited for by weight, and brought together by a round as well', async () => {

@@ -170,7 +170,7 @@ class RunningSite<T> implements Site {
   }
 
   async #takeAll(node: SiteNode, take: (keys: readonly string[]) => Promise<void>): Promise<void> {
-    let page: string[] = []
+    const page: string[] = []
     for await (const { key } of node.list()) {
       page.push(key)
       if (page.length === keysAtOnce) await take(page.splice(0))
