@@ -166,9 +166,9 @@ describe('headwater', () => {
     const escape = '\u001B[2m'
     const plain = await headwater(args)
     expect(plain.stdout).not.toContain('\u001B')
-    const onTerminal = await terminal(args, { TERM: 'xterm', CI: '' })
+    const onTerminal = await terminal(args, { TERM: 'xterm' })
     expect(onTerminal).toContain(escape)
-    const withoutColours = await terminal(args, { TERM: 'xterm', CI: '', NO_COLOR: '1' })
+    const withoutColours = await terminal(args, { TERM: 'xterm', NO_COLOR: '1' })
     expect(withoutColours).toContain('products/lamp')
     expect(withoutColours).not.toContain(escape)
   })
@@ -181,7 +181,7 @@ describe('headwater', () => {
       Array.from({ length: 30_000 }, (_, at) => JSON.stringify(product(`p${at}`))).join('\n'),
     )
     const args = ['import', 'products', file, '--key', 'sku', '--create', ...shop.at(namespace)]
-    const shown = await terminal(args, { TERM: 'xterm', CI: '' })
+    const shown = await terminal(args, { TERM: 'xterm' })
     expect(shown).toContain('\r\u001B[K')
     expect(shown).toMatch(/[\d,]+ records, [\d,]+\/s, \d+ %, .* left/)
     expect(shown).toMatch(/Imported 30,000 of 30,000 records into products in .*\/s\)\./)

@@ -99,7 +99,10 @@ export function everyLine<T = unknown>({ stdout }: Ended): T[] {
 export function terminalCommand(args: readonly string[]): string[] {
   const command = [...program, ...args].map((word) => `'${word.replaceAll("'", String.raw`'\''`)}'`).join(' ')
   // util-linux takes a command line, the BSDs take words.
-  return process.platform === 'linux'
-    ? ['script', '-qec', `exec ${command}`, '/dev/null']
-    : ['script', '-q', '/dev/null', 'sh', '-c', command]
+  const script =
+    process.platform === 'linux'
+      ? ['-qec', `exec ${command}`, '/dev/null']
+      : ['-q', '/dev/null', 'sh', '-c', command]
+  // In CI Node gives no colours, and what is asked is what people see.
+  return ['env', '-u', 'CI', 'script', ...script]
 }

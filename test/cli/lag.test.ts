@@ -106,7 +106,7 @@ describe.each(['lag', 'status'])('headwater %s --watch', (command) => {
     const namespace = shop.namespace()
     await using _ = await shop.connect(namespace)
     const call = new Call([], {
-      env: { TERM: 'xterm', CI: '' },
+      env: { TERM: 'xterm' },
       program: terminalCommand([command, '--watch', '1', ...shop.at(namespace)]),
     })
     await eventually(() => expect(call.stdout.split('\u001B[H').length).toBeGreaterThan(2))
