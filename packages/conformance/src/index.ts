@@ -6,6 +6,10 @@ export {
   type ChangeBuilderOptions,
   type ChangePlace,
 } from './change-builder.ts'
+export type { EventSinkClaim } from './claims/events.ts'
+export { eventSinkClaims } from './event-sink-claims.ts'
+export { eventSinkConformance } from './event-sink-conformance.ts'
+export type { EventSinkHarness, EventSinkTarget, TakenEvent } from './event-sink-harness.ts'
 export { notes, type Note } from './notes.ts'
 export type { SinkClaim } from './sink-claim.ts'
 export { sinkClaims } from './sink-claims.ts'

@@ -91,7 +91,7 @@ export { trim, type PartitionTrim, type TrimOptions, type TrimProgress } from '.
 export type { DrainOptions, GroupSettings, PartitionChoice, Steering } from './steering/steering.ts'
 export type { GroupSteering, SteeringState } from './steering/steering-state.ts'
 export type { Entity } from './state/state-reader.ts'
-export { applied, reject, retry, stale, type Outcome } from './sink/outcome.ts'
+export { applied, gap, reject, retry, stale, type Outcome } from './sink/outcome.ts'
 export type {
   AnySink,
   Fence,

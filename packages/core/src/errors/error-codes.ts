@@ -39,6 +39,7 @@ export type ErrorCode =
   | 'HOLD_TAKEN'
   | 'SINK_UNAVAILABLE'
   | 'SINK_REJECTED'
+  | 'SINK_GAP'
   | 'SINK_FENCED'
   | 'SINK_MISCONFIGURED'
   | 'SINK_CONTRACT'
@@ -275,6 +276,12 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
   SINK_REJECTED: {
     means: 'The sink can never take this change as it is.',
     remedy: 'The key is parked; mend the cause and feed it back.',
+    retryable: false,
+  },
+  SINK_GAP: {
+    means: 'A sink that takes events lacks those of the key that came before this one.',
+    remedy:
+      'The key is parked. Were its events trimmed, or was the sink emptied or restored? Give it what it lacks, or rebuild it, and feed the key back.',
     retryable: false,
   },
   SINK_FENCED: {

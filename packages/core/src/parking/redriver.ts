@@ -130,7 +130,7 @@ export class Redriver {
       if (outcome.kind === 'retry') {
         dispatcher.postpone(run)
         later.push(run)
-      } else if (outcome.kind === 'reject') {
+      } else if (outcome.kind === 'reject' || outcome.kind === 'gap') {
         const rejected = dispatcher.reject(run)
         if (!rejected) continue
         await this.#refuse(queue.field, outcome.error)

@@ -129,6 +129,10 @@ export class GuardedPartition implements SinkPartition {
     if (!areOutcomes(outcomes) || outcomes.length !== part.length) {
       throw this.#broken(`answered ${part.length} changes with something else than as many outcomes`)
     }
+    // The newest state of a key says all of it, so to a sink of states nothing can be missing before it.
+    if (this.#sink.takes !== 'events' && outcomes.some(({ kind }) => kind === 'gap')) {
+      throw this.#broken('answered with a gap, but it does not take events')
+    }
     return outcomes
   }
 
@@ -209,6 +213,7 @@ function isOutcome(outcome: Outcome | undefined): boolean {
       return true
     case 'retry':
     case 'reject':
+    case 'gap':
       return isHeadwaterError(outcome.error)
     default:
       return false

@@ -40,7 +40,8 @@ export interface Sink<T = unknown> {
   readonly capabilities: SinkCapabilities
   /**
    * `state` (the default): puts and deletes, of which the newest is enough; of a decider its folded states. `events`:
-   * every change as it was appended, in the order of its key; none is skipped for a newer one.
+   * every change as it was appended, in the order of its key; none is skipped for a newer one. Such a sink may answer
+   * `gap` where it lacks what came before, instead of taking half a story.
    */
   readonly takes?: 'state' | 'events'
   /** Creates or checks the target. Called before the first `open`, at least once per worker; safe side by side. */

@@ -41,8 +41,9 @@ const outcomeNames: Readonly<Record<Outcome['kind'], string | undefined>> = {
   applied: 'applied',
   stale: 'stale',
   retry: 'retried',
-  // A rejected change is counted when it is parked, with what waits behind it.
+  // Counted when it is parked, with what waits behind it.
   reject: undefined,
+  gap: undefined,
 }
 
 /**
@@ -109,7 +110,7 @@ export class GroupTelemetry {
     let failure: string | undefined
     try {
       const outcomes = await context.with(trace.setSpan(context.active(), span), call)
-      const failed = outcomes.find((outcome) => outcome.kind === 'retry' || outcome.kind === 'reject')
+      const failed = outcomes.find((outcome) => 'error' in outcome)
       failure = failed && 'error' in failed ? failed.error.code : undefined
       this.#count(attributes, changes, outcomes)
       return outcomes

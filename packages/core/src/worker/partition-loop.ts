@@ -566,6 +566,7 @@ export class PartitionLoop {
         case 'retry':
           this.#postpone(run, refused === outcomes.length)
           break
+        case 'gap':
         case 'reject': {
           const rejected = this.#dispatcher.reject(run)
           if (rejected) await this.#park(rejected, outcome.error)
