@@ -1,31 +1,49 @@
-import { fork } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connect } from '@headwater/core'
 import { startRedis } from '@headwater/local-servers'
+import { startCommandCapture, startStateCapture } from '@headwater/redis'
 import { build } from 'esbuild'
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { collections, mappings } from '../capture/captured-types.ts'
+import { logDifferences } from '../capture/log-differences.ts'
+import { differences } from '../capture/same-data.ts'
+import { storm } from '../capture/storm.ts'
+import { eventually } from '../support/eventually.ts'
 import { plainClient } from '../support/plain-client.ts'
+import { Random } from '../support/random.ts'
+import { givenSeed } from '../support/seed.ts'
+import { redisBenchmark } from './redis-benchmark.ts'
+import { sizes } from './sizes.ts'
 
 const keys = 1_000_000
+const unhurried = { timeoutMs: 300_000, everyMs: 500 }
 const folder = mkdtempSync(join(tmpdir(), 'headwater-'))
 const program = join(folder, 'capture.mjs')
+const stateProgram = join(folder, 'state-capture.mjs')
 
 // Bundled, because the loader of TypeScript would count as the capture's memory.
 beforeAll(async () => {
-  await build({
-    entryPoints: [join(import.meta.dirname, 'capture-process.ts')],
-    outfile: program,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    conditions: ['@headwater/source'],
-    banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)",
-    },
-  })
+  for (const [entry, outfile] of [
+    ['capture-process.ts', program],
+    ['state-capture-process.ts', stateProgram],
+  ] as const) {
+    await build({
+      entryPoints: [join(import.meta.dirname, entry)],
+      outfile,
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      conditions: ['@headwater/source'],
+      banner: {
+        js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)",
+      },
+    })
+  }
 })
 afterAll(() => rmSync(folder, { recursive: true }))
 
@@ -42,11 +60,7 @@ it('a capture of 1 GB holds at most 256 MB, with a large key among the small one
   const capture = fork(program, [source.url, target.url, join(folder, 'spool')], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
-  let peakKb = 0
-  const sampling = setInterval(() => {
-    const rss = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${capture.pid}/status`, 'utf8'))?.[1]
-    peakKb = Math.max(peakKb, Number(rss ?? 0))
-  }, 100)
+  const memory = watchMemory(capture)
   let writes = 0
   const writing = setInterval(() => void from.set(`key:${writes % keys}`, `written ${writes++}`), 1)
   try {
@@ -54,22 +68,121 @@ it('a capture of 1 GB holds at most 256 MB, with a large key among the small one
     await once(capture, 'message')
     const seconds = (performance.now() - startedAt) / 1_000
     clearInterval(writing)
-    clearInterval(sampling)
+    memory.stop()
     // Our bookkeeping is one key.
     expect(await sizeOf(to)).toBe((await sizeOf(from)) + 1)
     expect(Buffer.byteLength((await to.get('large')) ?? '')).toBe(20_000_001)
-    expect(peakKb / 1_024).toBeLessThanOrEqual(256)
-    expect(peakKb).toBeGreaterThan(0)
+    expect(memory.peakMb).toBeLessThanOrEqual(256)
+    expect(memory.peakMb).toBeGreaterThan(0)
     process.stdout.write(
-      `capture of 1 GB: ${seconds.toFixed(0)} s, ${writes} writes, peak ${(peakKb / 1_024).toFixed(0)} MB\n`,
+      `capture of 1 GB: ${seconds.toFixed(0)} s, ${writes} writes, peak ${memory.peakMb.toFixed(0)} MB\n`,
     )
   } finally {
     clearInterval(writing)
-    clearInterval(sampling)
+    memory.stop()
     capture.kill('SIGKILL')
     await once(capture, 'exit')
   }
 })
+
+it('a capture of the state of 1 GB holds at most 256 MB, with writes all the while', async () => {
+  await using source = await startRedis({ own: true, config: { 'repl-diskless-sync-delay': '0' } })
+  await using server = await startRedis({ own: true })
+  await using from = plainClient(source.options)
+  await from.call('DEBUG', 'POPULATE', keys, 'key', 1_000)
+  const capture = fork(stateProgram, [source.url, server.url, join(folder, 'state-spool')], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
+  const memory = watchMemory(capture)
+  let writes = 0
+  const writing = setInterval(() => void from.set(`key:${writes % keys}`, `written ${writes++}`), 1)
+  try {
+    const startedAt = performance.now()
+    await once(capture, 'message')
+    const seconds = (performance.now() - startedAt) / 1_000
+    clearInterval(writing)
+    memory.stop()
+    await using log = await connect(server.options, { namespace: 'large', collections: [sizes] })
+    const ids = Array.from({ length: 200 }, (_, index) => String(index * 4_999))
+    await eventually(async () => {
+      const entities = await log.getMany(sizes, ids)
+      const lengths = await Promise.all(ids.map((id) => from.strlen(`key:${id}`)))
+      expect(entities.map((entity) => entity?.value.length)).toEqual(lengths.map(Number))
+    }, unhurried)
+    expect(memory.peakMb).toBeLessThanOrEqual(256)
+    expect(memory.peakMb).toBeGreaterThan(0)
+    process.stdout.write(
+      `capture of the state of 1 GB: ${seconds.toFixed(0)} s, ${writes} writes, peak ${memory.peakMb.toFixed(0)} MB\n`,
+    )
+  } finally {
+    clearInterval(writing)
+    memory.stop()
+    capture.kill('SIGKILL')
+    await once(capture, 'exit')
+  }
+})
+
+it('captures of both modes end with the same data after redis-benchmark and a storm ran beside them', async () => {
+  await using source = await startRedis({ own: true, config: { 'repl-diskless-sync-delay': '0' } })
+  await using target = await startRedis({ own: true })
+  await using server = await startRedis({ own: true })
+  await using from = plainClient(source.options)
+  await using to = plainClient(target.options)
+  await using toLog = plainClient(server.options)
+  const commands = await startCommandCapture({
+    from: source.options,
+    to: target.options,
+    spool: join(folder, 'spool-1'),
+  })
+  await using log = await connect(server.options, {
+    namespace: 'load',
+    collections: Object.values(collections),
+    partitions: 2,
+  })
+  const state = await startStateCapture(log, {
+    from: source.options,
+    collections: mappings,
+    spool: join(folder, 'spool-2'),
+  })
+  try {
+    let most = 0
+    const looking = setInterval(() => (most = Math.max(most, commands.status().lagBytes)), 100)
+    const startedAt = performance.now()
+    const loads = [redisBenchmark(source, 30_000), storm(from, new Random(givenSeed ?? 21), 400)]
+    await Promise.all(loads)
+    const seconds = (performance.now() - startedAt) / 1_000
+    await Promise.all([commands.caughtUp(), state.caughtUp()])
+    clearInterval(looking)
+    const caughtUp = (performance.now() - startedAt) / 1_000 - seconds
+    await eventually(async () => {
+      await Promise.all([commands.caughtUp(), state.caughtUp()])
+      expect(await differences(from, to, 'held')).toEqual([])
+      const { rejected } = state.status()
+      expect(await logDifferences(from, toLog, 'load', 2, mappings, rejected)).toEqual([])
+    }, unhurried)
+    process.stdout.write(
+      `captures beside redis-benchmark: 360,000 requests in ${seconds.toFixed(0)} s, caught up ${caughtUp.toFixed(1)} s later, at most ${(most / 1e6).toFixed(0)} MB behind\n`,
+    )
+  } finally {
+    await commands.stop()
+    await state.stop()
+  }
+})
+
+/** The most memory that a process held, sampled every 100 ms. */
+function watchMemory(child: ChildProcess): { readonly peakMb: number; stop(): void } {
+  let peakKb = 0
+  const sampling = setInterval(() => {
+    const rss = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]
+    peakKb = Math.max(peakKb, Number(rss ?? 0))
+  }, 100)
+  return {
+    get peakMb() {
+      return peakKb / 1_024
+    },
+    stop: () => clearInterval(sampling),
+  }
+}
 
 async function sizeOf(client: Redis): Promise<number> {
   return Number(await client.call('DBSIZE'))

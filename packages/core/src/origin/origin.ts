@@ -49,6 +49,9 @@ const wrongChange: readonly ErrorCode[] = ['KEY_INVALID', 'VALUE_INVALID', 'VALU
 /**
  * The right to bring another system's data into the log, for one process at a time: who takes it last has it, and nothing
  * of anybody before him gets in from then on. Within one token positions only rise.
+ *
+ * What is unchanged is found by comparing content hashes with the heads of the state before the append, and not by the append
+ * script: the fence leaves nobody who could write in between, and other appends pay nothing for it.
  */
 export class Origin {
   readonly name: string

@@ -12,7 +12,8 @@ import type { CapturedCollection } from './captured-collection.ts'
 import type { SourceReader } from './source-reader.ts'
 import { bytesOf, NoText, parseValue, readCommand } from './source-values.ts'
 
-const KEYS_MAX = 500
+// Many, because the heads of a few keys in each of a log's buckets cost as many scripts as those of many.
+const KEYS_MAX = 2_000
 /** What is read at once, about, as far as the values before tell. */
 const BYTES_MAX = 4 << 20
 const RETRY_MS = { first: 50, most: 2_000 }

@@ -5,7 +5,7 @@ import { idText } from './dirty-keys.ts'
 import type { SourceReader } from './source-reader.ts'
 import type { SourceMoment, StateWriter } from './state-writer.ts'
 
-const SCAN_COUNT = 500
+const SCAN_COUNT = 2_000
 const TELL_EVERY_MS = 500
 
 /** What a sweep works with. */
