@@ -86,6 +86,14 @@ export {
   type PartitionRetention,
   type RetentionReport,
 } from './retention/retention.ts'
+export {
+  purgeIdempotencyRecords,
+  purgeProducers,
+  purgeTombstones,
+  type PurgeOptions,
+  type PurgeProducersOptions,
+  type PurgeProgress,
+} from './retention/purge.ts'
 export { setRetention, type RetentionSettings } from './retention/settings.ts'
 export { trim, type PartitionTrim, type TrimOptions, type TrimProgress } from './retention/trim.ts'
 export type { DrainOptions, GroupSettings, PartitionChoice, Steering } from './steering/steering.ts'

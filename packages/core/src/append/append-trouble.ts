@@ -28,6 +28,16 @@ export class AppendTrouble {
     this.#inFlight = true
   }
 
+  /** An attempt was answered. */
+  answered(): void {
+    this.#inFlight = false
+  }
+
+  /** Whether an attempt may have been executed whose answer did not come. */
+  get inDoubt(): boolean {
+    return this.#unconfirmed || this.#inFlight
+  }
+
   /** An attempt failed. Returns whether another one may help. */
   met(error: unknown): boolean {
     const wasInFlight = this.#inFlight
@@ -55,7 +65,7 @@ export class AppendTrouble {
   /** For requests of the batch. */
   verdict(): HeadwaterError {
     if (this.#stored) return this.#stored
-    if (this.#unconfirmed || this.#inFlight) {
+    if (this.inDoubt) {
       return new HeadwaterError(
         'OUTCOME_UNKNOWN',
         `Redis did not confirm ${this.#doing} before the deadline: ${reasonOf(this.#error)}.`,

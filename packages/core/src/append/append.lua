@@ -33,7 +33,8 @@
 -- Returns the result, as text that is also kept for a repeated batch: "epoch first time|versions|exceptions", where
 -- exceptions are "request conflict change number epoch live;" or "request duplicate epoch first versions;".
 -- Or the words 'superseded' (a later batch of this producer was stored: this is an echo), 'full' (the partition is at its
--- memory limit) and 'missing' (what must exist does not).
+-- memory limit), 'missing' (what must exist does not), and 'forgotten' with the time (what this producer stored last may
+-- have been forgotten, so this may be an echo).
 
 local call, byte, char, sub, concat, format = redis.call, string.byte, string.char, string.sub, table.concat, string.format
 local producer, number = ARGV[1], tonumber(ARGV[2])
@@ -49,6 +50,12 @@ if last then
     return sub(last, #ARGV[2] + 2)
   end
   if last_number > number then return 'superseded' end
+else
+  -- Of whom nothing is known, something may have been forgotten. Whoever is younger than all that were forgotten is new.
+  local forgotten = call('HGET', KEYS[1], 'producers-forgotten')
+  if forgotten and tonumber(string.match(producer, '^(%d+)%.') or '0') < tonumber(forgotten) then
+    return 'forgotten ' .. now_ms()
+  end
 end
 
 local server_id = replication_id()

@@ -20,6 +20,7 @@ import {
   type Verdict,
 } from './append-script.ts'
 import type { AppendResult } from './append-result.ts'
+import { producerAt } from './producer.ts'
 import { AppendTrouble } from './append-trouble.ts'
 import type { PreparedRequest } from './prepared.ts'
 import { VersionConflictError } from './version-conflict-error.ts'
@@ -56,10 +57,12 @@ export class Batcher {
   readonly #options: BatcherOptions
   #waiting: PreparedRequest[] = []
   #number = 0
+  #producer: string
   #running: Promise<void> | undefined
 
   constructor(options: BatcherOptions) {
     this.#options = options
+    this.#producer = options.producer
   }
 
   add(request: PreparedRequest): void {
@@ -75,7 +78,7 @@ export class Batcher {
 
   async #run(): Promise<void> {
     while (this.#waiting.length > 0) {
-      const batch = { producer: this.#options.producer, number: ++this.#number, requests: this.#take() }
+      const batch = { producer: this.#producer, number: ++this.#number, requests: this.#take() }
       await this.#store(batch)
     }
     this.#running = undefined
@@ -135,6 +138,16 @@ export class Batcher {
             },
             Math.min(attemptMs, left),
           )
+          trouble.answered()
+          const forgottenAt = /^forgotten (\d+)$/.exec(String(reply))?.[1]
+          if (forgottenAt !== undefined) {
+            // Under the old name it could be an echo of what was stored; under a new one it would be stored twice then.
+            if (trouble.inDoubt) return rejectAll(batch, trouble.verdict())
+            this.#producer = producerAt(forgottenAt, this.#producer)
+            batch = { ...batch, producer: this.#producer }
+            input = encode()
+            continue
+          }
           if (reply === 'fenced') return rejectAll(batch, originFenced(origin!.name))
           const verdicts = parseAppendReply(reply, batch.requests)
           if (verdicts === 'missing') return rejectAll(batch, missingHeader(namespace, partition))

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
+import { producerAt } from '../append/producer.ts'
 import type { ArchiveStore } from '../archive/archive-store.ts'
 import type { AnyCollection } from '../collection/collection.ts'
 import { createHasher } from '../change/content-hash.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { Connection } from '../redis/connection.ts'
-import { attemptMsDefault } from '../redis/persist.ts'
+import { attemptMsDefault, persist } from '../redis/persist.ts'
 import { clientFactory, type RedisTarget } from '../redis/target.ts'
 import type { Durability } from './durability.ts'
 import { durabilities } from './durability.ts'
@@ -59,7 +60,7 @@ export async function connect(target: RedisTarget, options: ConnectOptions): Pro
       hasher: await createHasher(metadata.seed),
       connection,
       openConnection,
-      producer: randomBytes(9).toString('base64url'),
+      producer: producerAt(await timeOf(connection, deadlineMs), randomBytes(9).toString('base64url')),
       deadlineMs,
       attemptMs,
       resultsWindowMs: options.idempotencyWindowMs ?? 24 * hourMs,
@@ -69,6 +70,12 @@ export async function connect(target: RedisTarget, options: ConnectOptions): Pro
     connection.close()
     throw error
   }
+}
+
+async function timeOf(connection: Connection, deadlineMs: number): Promise<number> {
+  const options = { doing: 'reading the time', deadlineMs }
+  const [seconds, microseconds] = await persist(connection, options, (client) => client.time())
+  return Number(seconds) * 1_000 + Math.floor(Number(microseconds) / 1_000)
 }
 
 function checkOptions(options: ConnectOptions): void {
