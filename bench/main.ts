@@ -14,6 +14,7 @@ import { memory } from './questions/memory.ts'
 import { peersQuestion } from './questions/peers.ts'
 import { postgres } from './questions/postgres.ts'
 import { sync } from './questions/sync.ts'
+import { telemetry } from './questions/telemetry.ts'
 import { workerCpu } from './questions/worker-cpu.ts'
 import { Progress } from './src/progress.ts'
 import type { Bench, Question } from './src/question.ts'
@@ -36,6 +37,7 @@ const questions: readonly Question[] = [
   memory,
   endurance,
   workerCpu,
+  telemetry,
 ]
 /** What `pnpm bench` asks without names. */
 const usual = ['append', 'sync', 'peers', 'latency', 'postgres']

@@ -114,4 +114,5 @@ const ratioNames = [
   'endurance/last-quarter/second-quarter',
   'worker-cpu/100B/json-parse',
   'worker-cpu/1KiB/json-parse',
+  'telemetry/append-without-sdk/unobserved',
 ]

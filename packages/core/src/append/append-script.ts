@@ -63,7 +63,6 @@ export function encodeAppend(keys: PartitionKeys, batch: AppendBatch, resultsWin
   let foldedAt = ''
   let operations = ''
   let expectations = ''
-  let valuesKept = false
   let single = true
 
   for (const [index, { changes, idempotencyField, metadata: json, trace }] of batch.requests.entries()) {
@@ -78,7 +77,6 @@ export function encodeAppend(keys: PartitionKeys, batch: AppendBatch, resultsWin
       if (of === undefined) {
         of = { type: collections.size, slots: [], last: new Map() }
         collections.set(collection, of)
-        if (collection.state === 'values') valuesKept = true
       }
       let slot = of.slots[bucket]
       if (slot === undefined) slots.push((of.slots[bucket] = slot = openSlot(collection, bucket)))
@@ -116,7 +114,7 @@ export function encodeAppend(keys: PartitionKeys, batch: AppendBatch, resultsWin
     [...metadata.keys()].join('\n'),
     metadata.size > 0 ? ofEachChange(batch, ({ metadata: json }) => place(metadata, json)) : '',
     resultsWindowMs,
-    valuesKept ? 'each' : 'joined',
+    payloads.join('\n'),
     [...traces.keys()].join('\n'),
     traces.size > 0 ? ofEachChange(batch, ({ trace }) => place(traces, trace)) : '',
     foldedAt,
@@ -131,7 +129,7 @@ export function encodeAppend(keys: PartitionKeys, batch: AppendBatch, resultsWin
       ...headsKeys,
       ...valuesKeys,
     ],
-    args: args.concat(fields, valuesKept ? payloads : payloads.join('\n'), folded, pairs),
+    args: args.concat(fields, folded, pairs),
   }
 }
 

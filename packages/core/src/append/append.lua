@@ -22,10 +22,10 @@
 --   ARGV[13] expectations "change word[ number epoch];…", words: absent, exists, version
 --   ARGV[14] metadata, a line each   ARGV[15] metadata of each change from 1 (0 none), '' when there is none
 --   ARGV[16] how long results are kept, ms
---   ARGV[17] payloads: 'each' one argument a change, 'joined' all in one argument, a line each
+--   ARGV[17] payloads, a line each
 --   ARGV[18] trace contexts, a line each   ARGV[19] trace context of each change, as for metadata
 --   ARGV[20] events that bring the folded state of their key, by number, in order
---   ARGV[21…] '' and its keys for each slot, payloads, folded states, then pairs of request and idempotency field
+--   ARGV[21…] '' and its keys for each slot, folded states, then pairs of request and idempotency field
 --
 -- A head is epoch (4 bytes) and sequence of the batch's first change (6), the piece of 15, and the version as decimal
 -- text: all but the version is copied, never computed.
@@ -66,9 +66,9 @@ local changes = tonumber(ARGV[3])
 local slots, pieces = ARGV[9], ARGV[10]
 local slot_count = #slots / 5
 local first_heads = #KEYS - 2 * slot_count
-local first_key, first_payload = 20, 20 + changes + slot_count
-local each = ARGV[17] == 'each'
-local first_pair = first_payload + (each and changes or 1)
+local payloads = ARGV[17]
+local first_key = 20
+local first_pair = first_key + changes + slot_count
 local folded
 for change in string.gmatch(ARGV[20], '%d+') do
   folded = folded or {}
@@ -209,6 +209,18 @@ local next_version = {}
 local at, argument = 0, first_key
 local next_sum = string.gmatch(ARGV[11], '(%d+) (%d+) ')
 local latest = earlier and {}
+-- Where payloads begin: values are cut out of them, because Lua hashes each byte of each text that it is given or makes, and
+-- to join them here would make several of each.
+local begin_of
+if #values_keys > 0 then
+  begin_of = { 1 }
+  local begin = 1
+  for change = 2, changes do
+    begin = string.find(payloads, '\n', begin, true) + 1
+    begin_of[change] = begin
+  end
+  begin_of[changes + 1] = #payloads + 2
+end
 for slot = 1, slot_count do
   argument = argument + 1
   local high, low = next_sum()
@@ -255,7 +267,7 @@ for slot = 1, slot_count do
         if keeps == 118 then
           local operation = byte(pieces, from + 11)
           local value
-          if operation == 112 then value = ARGV[first_payload + change]
+          if operation == 112 then value = sub(payloads, begin_of[change], begin_of[change + 1] - 2)
           elseif operation == 101 then value = folded and folded[change]
           else
             removed = removed or {}
@@ -328,7 +340,6 @@ if count > 0 then
   end
   local line, word = '([^\n]*)\n', '%d+'
   local last_sequence = format('%d', sequence + count)
-  local payloads = each and concat(ARGV, '\n', first_payload + 1, first_payload + changes) or ARGV[first_payload + 1]
   local entry = {
     'first', first, 'time', now, 'types', ARGV[5],
     'operations', entering(ARGV[7], '.', ''),

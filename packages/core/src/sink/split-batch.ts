@@ -6,6 +6,10 @@ export function* splitBatch(
   changes: readonly Change[],
   limit: SinkCapabilities['batch'],
 ): Generator<readonly Change[], void> {
+  if (changes.length > 0 && changes.length <= limit.changes && bytesAtMost(changes) <= limit.bytes) {
+    yield changes
+    return
+  }
   let start = 0
   let bytes = 0
   for (const [index, change] of changes.entries()) {
@@ -18,4 +22,9 @@ export function* splitBatch(
     bytes += size
   }
   if (start < changes.length) yield start === 0 ? changes : changes.slice(start)
+}
+
+/** Without looking into the texts: a character has three bytes at most. */
+function bytesAtMost(changes: readonly Change[]): number {
+  return 3 * changes.reduce((sum, { payload }) => sum + payload.length, 0)
 }

@@ -34,6 +34,8 @@ export interface Rejected {
 interface Work {
   readonly change: Change
   done: boolean
+  /** The next change of its key. */
+  next: Work | undefined
 }
 
 /** A marker that is waited for. Its entry is not done before it is released. */
@@ -44,9 +46,10 @@ interface Gate {
 
 interface KeyQueue {
   readonly key: string
-  items: (Work | undefined)[]
-  /** Index of the first item that is not done: `items` is only cut now and then. */
-  head: number
+  /** The oldest change that is not done, and from there on a chain: most keys have one, and a list would cost more. */
+  first: Work | undefined
+  last: Work | undefined
+  waiting: number
   /** In the ready list, at the sink, postponed or being parked. */
   busy: boolean
   attempts: number
@@ -151,22 +154,26 @@ export class Dispatcher {
       this.#enter(batch, [this.#gate])
       return
     }
-    const works: (Work | undefined)[] = []
+    const works = new Array<Work | undefined>(batch.changes.length - skip)
     for (let at = skip; at < batch.changes.length; at++) {
       const change = batch.changes[at]!
       if (change.collection !== this.#collection) {
-        works.push(undefined)
         continue
       }
-      const work: Work = { change, done: false }
-      works.push(work)
+      const work: Work = { change, done: false, next: undefined }
+      works[at - skip] = work
       this.#waiting++
-      let queue = this.#queues.get(change.key)
+      const { key } = change
+      let queue = this.#queues.get(key)
       if (!queue) {
-        queue = { key: change.key, items: [], head: 0, busy: false, attempts: 0, alone: 0 }
-        this.#queues.set(change.key, queue)
+        queue = { key, first: work, last: work, waiting: 1, busy: false, attempts: 0, alone: 0 }
+        this.#queues.set(key, queue)
+      } else {
+        if (queue.last) queue.last.next = work
+        else queue.first = work
+        queue.last = work
+        queue.waiting++
       }
-      queue.items.push(work)
       this.#makeReady(queue)
     }
     this.#enter(batch, works)
@@ -189,9 +196,9 @@ export class Dispatcher {
     let size = 0
     while (runs.length < countMax && this.#readyHead < this.#ready.length) {
       const queue = this.#ready[this.#readyHead]!
-      const left = queue.items.length - queue.head
-      const count = this.#coalesce && queue.alone === 0 ? left : 1
-      const { change } = queue.items[queue.head + count - 1]!
+      const newest = this.#coalesce && queue.alone === 0
+      const count = newest ? queue.waiting : 1
+      const { change } = (newest ? queue.last : queue.first)!
       const changeSize = change.payload.length + change.key.length
       if (runs.length > 0 && size + changeSize > sizeMax) break
       size += changeSize
@@ -260,7 +267,7 @@ export class Dispatcher {
 
   #makeReady(queue: KeyQueue): void {
     if (queue.busy) return
-    if (queue.head === queue.items.length) {
+    if (queue.waiting === 0) {
       this.#queues.delete(queue.key)
       return
     }
@@ -270,13 +277,12 @@ export class Dispatcher {
 
   #finish(queue: KeyQueue, count: number): void {
     for (let at = 0; at < count; at++) {
-      queue.items[queue.head]!.done = true
-      queue.items[queue.head++] = undefined
+      const work = queue.first!
+      work.done = true
+      queue.first = work.next
     }
-    if (queue.head > 64 && queue.head * 2 > queue.items.length) {
-      queue.items = queue.items.slice(queue.head)
-      queue.head = 0
-    }
+    if (!queue.first) queue.last = undefined
+    queue.waiting -= count
     queue.alone = Math.max(0, queue.alone - count)
     this.#forgetAttempts(queue)
     this.#waiting -= count
@@ -316,5 +322,7 @@ export class Dispatcher {
 }
 
 function waitingOf(queue: KeyQueue): Change[] {
-  return queue.items.slice(queue.head).map((work) => work!.change)
+  const changes: Change[] = []
+  for (let work = queue.first; work; work = work.next) changes.push(work.change)
+  return changes
 }

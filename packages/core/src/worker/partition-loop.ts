@@ -99,6 +99,7 @@ export class PartitionLoop {
   #parkedFields = new Set<string>()
   /** By field: which changes were given up, for what is delivered again. */
   #dropped: Readonly<Record<string, string>> = {}
+  #anyDropped = false
   /** How often somebody asked for parked keys, as far as it is known, and as far as it was looked after. */
   #redrives = { asked: 0, done: -1 }
   /** Parking calls that wait for room: until then nothing new is offered. */
@@ -310,6 +311,7 @@ export class PartitionLoop {
     )
     this.#parkedFields = new Set(fields.filter((field) => field !== ''))
     this.#dropped = dropped
+    this.#anyDropped = Object.keys(dropped).some((field) => field !== '')
   }
 
   /** The marker that stands exactly here: the worker before us may have stopped behind it. */
@@ -538,8 +540,10 @@ export class PartitionLoop {
 
   async #applyRuns(runs: readonly Run[]): Promise<void> {
     const parkedAlready: Run[] = []
-    const offered: Run[] = []
-    for (const run of runs) {
+    // Names of fields are only made where one may be found.
+    const all = this.#parkedFields.size === 0 && !this.#anyDropped
+    const offered: Run[] = all ? [...runs] : []
+    for (const run of all ? [] : runs) {
       const field = parkedField(run.change.collection, run.change.key)
       if (wasDropped(this.#dropped[field], run.change.stamp)) this.#dispatcher.settle(run)
       else (this.#parkedFields.has(field) ? parkedAlready : offered).push(run)
@@ -551,9 +555,11 @@ export class PartitionLoop {
     if (offered.length === 0) return
     const done = this.#dispatcher.checkpoint
     const outcomes = await this.#offer(offered, done)
-    const refused = outcomes.filter(({ kind }) => kind === 'retry').length
+    let refused = 0
+    for (const { kind } of outcomes) if (kind === 'retry') refused++
     if (refused === outcomes.length) this.#restSink(outcomes[0]!)
     else this.#failedCalls = 0
+    let superseded = 0
     if (refused === 0 && compareStamps(done, this.#saved) > 0) this.#saved = done
     for (const [index, run] of offered.entries()) {
       const outcome = outcomes[index]!
@@ -561,7 +567,7 @@ export class PartitionLoop {
         case 'applied':
         case 'stale':
           this.#dispatcher.settle(run)
-          this.#options.observer.superseded(run.count - 1)
+          superseded += run.count - 1
           break
         case 'retry':
           this.#postpone(run, refused === outcomes.length)
@@ -573,13 +579,23 @@ export class PartitionLoop {
         }
       }
     }
+    this.#options.observer.superseded(superseded)
   }
 
   /** Shows the changes to the sink; what cannot be shown counts as rejected. */
   async #offer(runs: readonly Run[], done: Stamp): Promise<readonly Outcome[]> {
-    const presented = await this.#options.presentation.present(runs.map(({ change }) => change))
+    const { presentation } = this.#options
+    const stored = runs.map(({ change }) => change)
+    if (presentation.asTheyAre(stored)) return await this.#hand(stored, runs, done)
+    const presented = await presentation.present(stored)
     const changes = presented.flatMap((of) => ('change' in of ? [of.change] : []))
     if (changes.length === 0) return presented.map((of) => reject((of as { error: HeadwaterError }).error))
+    const outcomes = await this.#hand(changes, runs, done)
+    let at = 0
+    return presented.map((of) => ('error' in of ? reject(of.error) : outcomes[at++]!))
+  }
+
+  async #hand(changes: readonly Change[], runs: readonly Run[], done: Stamp): Promise<readonly Outcome[]> {
     const attempt = 1 + runs.reduce((most, { attempts }) => Math.max(most, attempts), 0)
     const outcomes = await this.#options.observer.apply(changes, attempt, () =>
       this.#sinkPartition!.apply(changes, this.#position(done), { signal: this.#abort.signal }),
@@ -587,8 +603,7 @@ export class PartitionLoop {
     // A call that may never settle holds the partition up: it is opened anew, and the call is fenced.
     const [outcome] = outcomes
     if (outcome?.kind === 'retry' && hasLateCall(this.#sinkPartition!)) throw outcome.error
-    let at = 0
-    return presented.map((of) => ('error' in of ? reject(of.error) : outcomes[at++]!))
+    return outcomes
   }
 
   /** The whole call was refused: the sink is in trouble, not a key. */

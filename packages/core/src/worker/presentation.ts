@@ -24,6 +24,16 @@ export class Presentation {
     this.#state = state
   }
 
+  /** Whether the sink may see these as the log has them, which is the rule. */
+  asTheyAre(changes: readonly Change[]): boolean {
+    const { collection, takes = 'state' } = this.#sink
+    if (takes === 'state' && collection.decides) return false
+    return changes.every(
+      ({ kind, schemaVersion }) =>
+        (takes !== 'state' || kind !== 'event') && !needsUpcast(collection, kind, schemaVersion),
+    )
+  }
+
   async present(changes: readonly Change[]): Promise<readonly Presented[]> {
     const { collection, takes = 'state' } = this.#sink
     if (takes === 'state' && collection.decides) return await this.#states(changes)

@@ -1,0 +1,82 @@
+import { connect } from '@headwater/core'
+import { Appender } from '../../packages/core/src/append/appender.ts'
+import { Lanes } from '../../packages/core/src/append/lanes.ts'
+import { logParts } from '../../packages/core/src/namespace/log.ts'
+import { StateReader } from '../../packages/core/src/state/state-reader.ts'
+import { AppendTelemetry } from '../../packages/core/src/telemetry/append-telemetry.ts'
+import { emptyRedis } from '../src/empty-redis.ts'
+import { makeProduct, productKeys, products, type Product } from '../src/product.ts'
+import { scaled, type Question } from '../src/question.ts'
+import type { RedisAddress } from '../src/raw-client.ts'
+import { alternate, divide } from '../src/rounds.ts'
+import { startServers } from '../src/servers.ts'
+
+const callers = 500
+
+export const telemetry: Question = {
+  name: 'telemetry',
+  asks: 'What do spans and metrics cost an append where no SDK is registered?',
+  async answer(bench) {
+    await using servers = await startServers(['redis'])
+    const changes = Array.from({ length: scaled(100_000, bench) }, (_, index) =>
+      makeProduct(index % productKeys, 100),
+    )
+    const measure = (observed: boolean) => () => appendCpu(servers.addresses.redis, observed, changes)
+    // Once before it counts, until the code is compiled.
+    await measure(true)()
+    await measure(false)()
+    const cpu = await alternate(
+      bench.rounds,
+      { unobserved: measure(false), observed: measure(true) },
+      bench.progress.measured,
+    )
+    return {
+      ratios: [
+        {
+          name: 'telemetry/append-without-sdk/unobserved',
+          bar: { atMost: 1.1 },
+          values: divide(cpu.observed, cpu.unobserved),
+        },
+      ],
+      contenders: [
+        `CPU time of the process that appends, for each change; ${callers} callers, 100 bytes`,
+        '`append-without-sdk`: as applications have it, with the OpenTelemetry API and nothing registered',
+        '`unobserved`: the same without the code that makes spans',
+      ],
+      versions: servers.versions,
+    }
+  },
+}
+
+/** µs of CPU a change. */
+async function appendCpu(
+  redis: RedisAddress,
+  observed: boolean,
+  changes: readonly Product[],
+): Promise<number> {
+  await emptyRedis(redis)
+  await using log = await connect({ ...redis }, { namespace: 'bench', collections: [products] })
+  const parts = logParts(log)
+  const { metadata, hasher, keys, connection, namespace, deadlineMs } = parts
+  const router = { hasher, partitions: metadata.partitions, buckets: metadata.buckets }
+  const spans = new AppendTelemetry(namespace)
+  const appender = new Appender({
+    router,
+    state: new StateReader(connection, keys, router, deadlineMs),
+    target: new Lanes({ ...parts, telemetry: spans }),
+    ...(observed && { telemetry: spans }),
+    durability: metadata.durability,
+    replicas: metadata.replicas,
+    deadlineMs,
+    checkCollection: () => {},
+  })
+  const left = changes.values()
+  const appendNext = async (): Promise<void> => {
+    for (const change of left) await appender.append(products.put(change), {})
+  }
+  const before = process.cpuUsage()
+  await Promise.all(Array.from({ length: callers }, appendNext))
+  const { user, system } = process.cpuUsage(before)
+  appender.close()
+  return (user + system) / changes.length
+}
