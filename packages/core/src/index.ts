@@ -45,6 +45,7 @@ export {
   type RebuildProgress,
   type RebuildReport,
 } from './copy/rebuild.ts'
+export { replay, type ReplayOptions, type ReplayReport } from './copy/replay.ts'
 export { errorCodes, type ErrorCode } from './errors/error-codes.ts'
 export { HeadwaterError, isHeadwaterError } from './errors/headwater-error.ts'
 export { diagnose, type Diagnosis, type DiagnoseOptions } from './doctor/diagnose.ts'
@@ -78,6 +79,7 @@ export type { DropOptions, DropReport, EditOptions, ParkedName, Parking } from '
 export type { RedriveOptions, RedriveReport } from './parking/redrive.ts'
 export type { Origin, OriginOptions, OriginOutcome, OriginValue } from './origin/origin.ts'
 export type { ClusterTarget, RedisTarget } from './redis/target.ts'
+export { rewind, type RewindOptions, type RewoundPartition } from './group/rewind.ts'
 export { retireGroup, type RetireOptions } from './group/retire-group.ts'
 export type { HoldKind } from './retention/holds.ts'
 export {

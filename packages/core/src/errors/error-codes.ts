@@ -166,8 +166,8 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
     retryable: false,
   },
   KEY_ABSENT: {
-    means: 'The key does not exist, so there is nothing to patch.',
-    remedy: 'Put the whole value instead.',
+    means: 'The key does not exist, so there is nothing to patch or to replay.',
+    remedy: 'Put the whole value instead of patching; look whether the key is the right one.',
     retryable: false,
   },
   OUTCOME_UNKNOWN: {
