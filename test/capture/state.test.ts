@@ -287,6 +287,25 @@ describe('a capture of state by replication', () => {
     expect(await lasting(pair, capture)).toEqual([])
   })
 
+  it('brings again what the log had acknowledged and then lost', async () => {
+    await using pair = await startPair({}, { dbfilename: 'dump.rdb' })
+    await using capture = await pair.capture()
+    const value = async () => (await pair.log.get(collections.hashes, 'a'))?.value.value
+    await pair.clients.source.hset('hash:a', 'n', 1)
+    await capture.caughtUp()
+    await pair.clients.log.call('SAVE')
+    await pair.clients.source.hset('hash:a', 'n', 2)
+    await capture.caughtUp()
+    expect(await value()).toEqual({ n: '2' })
+    await pair.logServer.kill('SIGKILL')
+    await pair.logServer.restart()
+    expect(await value()).toEqual({ n: '1' })
+    await pair.clients.source.hset('hash:b', 'n', 1)
+    await capture.caughtUp()
+    expect(await value()).toEqual({ n: '2' })
+    expect(pair.events.some(({ kind }) => kind === 'target-went-back')).toBe(true)
+  })
+
   it('takes back what a failover of the source has lost', async () => {
     await using set = await startSentinel()
     await using logServer = await startRedis({ own: true })

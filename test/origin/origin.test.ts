@@ -114,7 +114,7 @@ describe('an origin', () => {
 describe('an origin that was taken over', () => {
   it('brings nothing into the log any more, saves nothing, and cannot be renewed', async () => {
     const zombie = await log.origin('legacy', fed)
-    await zombie.save('at 5')
+    expect(await zombie.save('at 5')).toBe('saved')
     const owner = await other.origin('legacy', fed)
     expect(owner.progress).toBe('at 5')
     await owner.append([user(2)], 0)

@@ -8,6 +8,7 @@ import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import type { ErrorCode } from '../errors/error-codes.ts'
 import type { NamespaceKeys } from '../namespace/keys.ts'
 import type { LogParts } from '../namespace/log.ts'
+import { source as epochLua } from '../namespace/epoch.lua.ts'
 import { missingHeader } from '../namespace/metadata.ts'
 import { persist } from '../redis/persist.ts'
 import { script, type Script } from '../redis/script.ts'
@@ -41,7 +42,7 @@ export type OriginOutcome =
 
 const takeScript: Script = script('take-origin', takeOriginLua)
 const fenceScript: Script = script('fence-partition', fencePartitionLua)
-const saveScript: Script = script('save-origin-progress', saveProgressLua)
+const saveScript: Script = script('save-origin-progress', epochLua, saveProgressLua)
 
 /** What is wrong with one change and not with the log. */
 const wrongChange: readonly ErrorCode[] = ['KEY_INVALID', 'VALUE_INVALID', 'VALUE_TOO_LARGE']
@@ -62,6 +63,8 @@ export class Origin {
   #token = ''
   #progress: string | undefined
   #latest: AppendOrigin | undefined
+  /** The replication id of the server that saved last. */
+  #server = ''
 
   private constructor(
     parts: LogParts,
@@ -146,12 +149,20 @@ export class Origin {
     })
   }
 
-  /** Saves how far it is, for whoever takes it next: at most a few KB of text. @throws HeadwaterError ORIGIN_FENCED */
-  async save(progress: string): Promise<void> {
-    const input = { keys: [this.#keys.origins], args: [this.name, this.#token, progress] }
-    const reply = await this.#run(saveScript, input)
-    if (reply === 'fenced') throw originFenced(this.name)
+  /**
+   * Saves how far it is, for whoever takes it next: at most a few KB of text. Answers `log-may-have-lost` once, and saves
+   * nothing, when the log's server was started again or replaced since the last time: compare everything before the next call.
+   *
+   * @throws HeadwaterError ORIGIN_FENCED
+   */
+  async save(progress: string): Promise<'saved' | 'log-may-have-lost'> {
+    const input = { keys: [this.#keys.origins], args: [this.name, this.#token, progress, this.#server] }
+    const [word, server = ''] = (await this.#run(saveScript, input)) as string[]
+    if (word === 'fenced') throw originFenced(this.name)
+    this.#server = server
+    if (word === 'another-server') return 'log-may-have-lost'
     this.#progress = progress
+    return 'saved'
   }
 
   /** The keys of a collection that the log has as present, page by page; one may come twice. */

@@ -41,5 +41,8 @@ export type CaptureEvent =
   | { readonly kind: 'copied'; readonly keys: number; readonly seconds: number }
   /** The source or the target failed, and is tried again. */
   | { readonly kind: 'retrying'; readonly side: 'source' | 'target'; readonly error: Error }
-  /** The target lost what it had acknowledged (a failover): the stream is applied again from where it is. */
+  /**
+   * The target may have lost what it had acknowledged (a failover): the stream is applied again from where it is, or, in mode
+   * *state*, everything is compared.
+   */
   | { readonly kind: 'target-went-back'; readonly offset: number | undefined }

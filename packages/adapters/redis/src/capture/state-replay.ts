@@ -192,7 +192,11 @@ export class StateReplay {
   }
 
   async #save(phase: StateProgress['phase'], at: StreamPlace): Promise<void> {
-    await this.#options.writer.save(JSON.stringify(this.#progress(phase, at)))
+    const { writer, onEvent } = this.#options
+    while ((await writer.save(JSON.stringify(this.#progress(phase, at)))) === 'log-may-have-lost') {
+      onEvent({ kind: 'target-went-back', offset: this.#offset })
+      await this.#sweepAll()
+    }
   }
 
   #moveTo(offset: number): void {

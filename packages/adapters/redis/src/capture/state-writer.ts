@@ -94,9 +94,9 @@ export class StateWriter {
     }
   }
 
-  /** Saves how far it is. */
-  async save(progress: string): Promise<void> {
-    await this.#persist(() => this.#options.origin.save(progress))
+  /** Saves how far it is, unless the log may have lost what it had. */
+  async save(progress: string): Promise<'saved' | 'log-may-have-lost'> {
+    return await this.#persist(() => this.#options.origin.save(progress))
   }
 
   async #read(
@@ -162,7 +162,7 @@ export class StateWriter {
   }
 
   /** Repeats what fails for a reason that passes. */
-  async #persist(attempt: () => Promise<void>): Promise<void> {
+  async #persist<T>(attempt: () => Promise<T>): Promise<T> {
     const { origin, signal, onEvent } = this.#options
     let failed = false
     for (let waitMs = RETRY_MS.first; ; waitMs = Math.min(waitMs * 2, RETRY_MS.most)) {
