@@ -9,6 +9,8 @@ const everyday = {
   exclude: [...configDefaults.exclude, 'test/large/**'],
   testTimeout: 30_000,
   hookTimeout: 60_000,
+  // Tests wait for servers more than they compute; by itself Vitest would run one file at a time on two cores.
+  maxWorkers: 3,
 }
 
 /** `--mode large` runs what takes too long for every day: test/large. */
