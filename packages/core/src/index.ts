@@ -96,6 +96,7 @@ export {
   type PurgeProducersOptions,
   type PurgeProgress,
 } from './retention/purge.ts'
+export { purgeSinkTombstones, type PurgeSinkOptions } from './retention/purge-sink.ts'
 export { setRetention, type RetentionSettings } from './retention/settings.ts'
 export { trim, type PartitionTrim, type TrimOptions, type TrimProgress } from './retention/trim.ts'
 export type { DrainOptions, GroupSettings, PartitionChoice, Steering } from './steering/steering.ts'
