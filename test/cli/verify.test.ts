@@ -70,6 +70,13 @@ describe('headwater scrub', () => {
 })
 
 describe('headwater verify', () => {
+  it('compares two groups with each other, and wants to know which', async () => {
+    const same = await call('verify', 'cache', '--against', 'cache')
+    expect(same.ending).toBe(0)
+    expect(lastLine(same)).toMatchObject({ groups: ['cache', 'cache'], equal: true })
+    expect((await call('verify', '--against', 'cache')).ending).toBe(2)
+  })
+
   it('ends with 0 when the copies agree', async () => {
     const ended = await call('verify')
     expect(ended.ending).toBe(0)

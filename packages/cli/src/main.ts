@@ -224,6 +224,7 @@ function commandLine(): Command {
     .argument('[groups...]', 'of the config file (default: all)')
     .option('--deep', 'compute hashes from the stored values: finds edits behind the back of the sink')
     .option('--no-digests', 'compare every row, also where sums of hashes agree')
+    .option('--against <group>', 'compare with the sink of this group, and not with the log')
     .option('--wait <seconds>', 'for what is late (default: 10)', integerFrom(0))
     .option('--limit <number>', 'list so many differences (default: 100)', integerFrom(0))
     .action(async (groups: string[], options: VerifyFlags) => {

@@ -180,3 +180,10 @@ export {
 export { whenHeld, type WhenHeldOptions } from './nodes/when-held.ts'
 export { startSite, type Site, type SiteEvent, type SiteOptions } from './sites/site.ts'
 export type { SiteNode } from './sites/site-node.ts'
+export {
+  compareSinks,
+  type CompareOptions,
+  type CompareReport,
+  type CopyDifference,
+  type CopyVerdict,
+} from './verify/compare-sinks.ts'

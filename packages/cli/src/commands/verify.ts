@@ -1,4 +1,11 @@
-import { verify as verifySink, type Difference, type VerifyReport } from '@headwater/core'
+import {
+  compareSinks,
+  verify as verifySink,
+  type AnySink,
+  type Difference,
+  type VerifyReport,
+} from '@headwater/core'
+import { CliError } from '../cli-error.ts'
 import { exitCodeOf, openGroups } from '../compared-groups.ts'
 import type { Invocation } from '../invocation.ts'
 import { count, duration, printable, type Output } from '../output.ts'
@@ -11,14 +18,17 @@ export interface VerifyFlags {
   readonly wait?: number
   /** Differences shown of each group. */
   readonly limit?: number
+  /** Compare with the sink of this group, and not with the log. */
+  readonly against?: string
 }
 
 /** Compares the sinks of groups with the log. */
 export async function verify(
   { options, output }: Invocation,
   names: readonly string[],
-  { deep = false, digests, wait, limit = 100 }: VerifyFlags,
+  { deep = false, digests, wait, limit = 100, against }: VerifyFlags,
 ): Promise<void> {
+  if (against !== undefined) return await compare({ options, output }, names, against, { wait, limit })
   await using compared = await openGroups(options, names)
   const reports: { report: VerifyReport; seconds: number }[] = []
   for (const { group, sink } of compared.groups) {
@@ -38,6 +48,29 @@ export async function verify(
   await output.result({ groups }, () =>
     groups.flatMap((report) => [summaryOf(output, report), ...report.differences.map(lineOf)]).join('\n'),
   )
+}
+
+/** Compares the sinks of two groups with each other. */
+async function compare(
+  { options, output }: Invocation,
+  names: readonly string[],
+  against: string,
+  { wait, limit }: { readonly wait: number | undefined; readonly limit: number },
+): Promise<void> {
+  if (names.length !== 1) throw new CliError('USAGE', '--against compares the sink of one group: name it.')
+  await using compared = await openGroups(options, [...names, against])
+  const sinkOf = (name: string): AnySink => compared.groups.find(({ group }) => group === name)!.sink
+  const report = await compareSinks(sinkOf(names[0]!), sinkOf(against), {
+    listed: limit,
+    ...(wait !== undefined && { timeoutMs: wait * 1_000 }),
+  })
+  process.exitCode = report.equal ? 0 : 1
+  await output.result({ groups: [names[0], against], ...report }, () => {
+    const total = Object.values(report.counts).reduce((sum, number) => sum + number, 0)
+    const summary = `${names[0]} and ${against}: ${report.equal ? 'equal' : `${count(total)} keys differ`}`
+    const lines = report.differences.map(({ key, verdict }) => `  ${verdict.padEnd(14)}${printable(key)}`)
+    return [summary, ...lines].join('\n')
+  })
 }
 
 function summaryOf(output: Output, report: VerifyReport & { readonly seconds: number }): string {

@@ -1,8 +1,13 @@
-import { cellDepthMax, cellId, type CellName, type DigestCell } from '../sink/digest.ts'
+import {
+  cellDepthMax,
+  cellId,
+  type CellName,
+  type CellsQuery,
+  type DigestCell,
+  type DigestQuery,
+} from '../sink/digest.ts'
 import type { AnySink, SinkRow } from '../sink/sink.ts'
-import type { StateDigest } from '../state/state-digest.ts'
-import type { StateHead } from '../state/state-record.ts'
-import { isSameState } from './verdict.ts'
+import { isSameState, type Held } from './verdict.ts'
 import { compareStamps } from '../change/stamp.ts'
 
 /** Cells of so few rows are listed instead of split: a split costs about as much as listing so many. */
@@ -13,6 +18,14 @@ export interface DifferingKeys {
   readonly keys: ReadonlySet<string>
   /** Live rows of the sink when it began. */
   readonly rows: number
+}
+
+/** What a sink is compared with: the log's state, or another sink. */
+export interface DigestSide {
+  /** The sum of each bucket, partition by partition. */
+  roots(): Promise<readonly (readonly bigint[])[]>
+  cells(query: DigestQuery): Promise<DigestCell[]>
+  list(query: CellsQuery): Promise<ReadonlyMap<string, Held>>
 }
 
 export interface DifferingKeysOptions {
@@ -28,7 +41,7 @@ export interface DifferingKeysOptions {
  */
 export async function differingKeys(
   sink: AnySink,
-  state: StateDigest,
+  state: DigestSide,
   { signal, partition }: DifferingKeysOptions = {},
 ): Promise<DifferingKeys> {
   // The sink first: what is applied in between then shows as a key to look at, as it would the other way round.
@@ -80,7 +93,7 @@ function differingCells(ours: readonly DigestCell[], theirs: readonly DigestCell
 
 async function compareRows(
   sink: AnySink,
-  state: StateDigest,
+  state: DigestSide,
   { depth, cells }: { readonly depth: number; readonly cells: readonly DigestCell[] },
   keys: Set<string>,
 ): Promise<void> {
@@ -93,7 +106,7 @@ async function compareRows(
   for (const key of heads.keys()) if (!rows.has(key)) keys.add(key)
 }
 
-function isSame(row: SinkRow, head: StateHead | undefined): boolean {
+function isSame(row: SinkRow, head: Held | undefined): boolean {
   return head !== undefined && compareStamps(row.stamp, head.stamp) === 0 && isSameState(row, head)
 }
 
