@@ -49,8 +49,8 @@ export async function compareSinks(
   second: AnySink,
   { timeoutMs = 10_000, listed = 1_000, signal }: CompareOptions = {},
 ): Promise<CompareReport> {
-  for (const { list, read, name } of [first, second]) {
-    if (list && read) continue
+  for (const { capabilities, name } of [first, second]) {
+    if (capabilities.list && capabilities.read) continue
     throw new HeadwaterError(
       'SINK_CONTRACT',
       `The ${name} cannot be compared: it declares neither list nor read.`,
