@@ -38,7 +38,7 @@ describe('headwater history', () => {
     expect(asText.stdout).toMatch(/^\S+Z {2}\S+ {2}products\/lamp {2}1 {2}\{.*\} {2}by=ada\n$/)
   })
 
-  it('shows the value as of a version, a position or a time', async () => {
+  it('shows the value as of a version, a position or a time', { timeout: 60_000 }, async () => {
     const namespace = shop.namespace()
     await using log = await shop.connect(namespace)
     const first = await log.append(products.put(product('lamp')))
@@ -58,39 +58,47 @@ describe('headwater history', () => {
     })
   })
 
-  it('finds keys without a definition too: of deciders, and where a partition key moved them', async () => {
-    const namespace = shop.namespace()
-    await using log = await connect(shop.server.url, { namespace, collections: [counters, visits] })
-    await log.decide(counters, 'ada', 2)
-    await log.decide(counters, 'ada', 3)
-    await log.append(visits.put({ id: 'a-1' }))
-    const events = await headwater(['history', 'counters', 'ada', '--json', ...shop.at(namespace)])
-    expect(everyLine(events)).toMatchObject([
-      { kind: 'event', version: '1', value: { type: 'added', data: { by: 2 } } },
-      { kind: 'event', version: '2', value: { type: 'added', data: { by: 3 } } },
-    ])
-    const moved = await headwater(['history', 'visits', 'a-1', '--json', ...shop.at(namespace)])
-    expect(everyLine(moved)).toMatchObject([{ value: { id: 'a-1' } }])
-    const withConfig = ['history', 'visits', 'a-1', '--json', '--config', config]
-    const defined = await headwater([...withConfig, ...shop.at(namespace)])
-    expect(everyLine(defined)).toEqual(everyLine(moved))
-    const folded = await headwater(['get', 'counters', 'ada', '--json', ...shop.at(namespace)])
-    expect(lastLine(folded)).toMatchObject({ error: { code: 'DEFINITION_REQUIRED' } })
-  })
+  it(
+    'finds keys without a definition too: of deciders, and where a partition key moved them',
+    { timeout: 60_000 },
+    async () => {
+      const namespace = shop.namespace()
+      await using log = await connect(shop.server.url, { namespace, collections: [counters, visits] })
+      await log.decide(counters, 'ada', 2)
+      await log.decide(counters, 'ada', 3)
+      await log.append(visits.put({ id: 'a-1' }))
+      const events = await headwater(['history', 'counters', 'ada', '--json', ...shop.at(namespace)])
+      expect(everyLine(events)).toMatchObject([
+        { kind: 'event', version: '1', value: { type: 'added', data: { by: 2 } } },
+        { kind: 'event', version: '2', value: { type: 'added', data: { by: 3 } } },
+      ])
+      const moved = await headwater(['history', 'visits', 'a-1', '--json', ...shop.at(namespace)])
+      expect(everyLine(moved)).toMatchObject([{ value: { id: 'a-1' } }])
+      const withConfig = ['history', 'visits', 'a-1', '--json', '--config', config]
+      const defined = await headwater([...withConfig, ...shop.at(namespace)])
+      expect(everyLine(defined)).toEqual(everyLine(moved))
+      const folded = await headwater(['get', 'counters', 'ada', '--json', ...shop.at(namespace)])
+      expect(lastLine(folded)).toMatchObject({ error: { code: 'DEFINITION_REQUIRED' } })
+    },
+  )
 
-  it('fails for a key that never was, and suggests the collection that was meant', async () => {
-    const namespace = shop.namespace()
-    await using _ = await shop.connect(namespace)
-    const absent = await headwater(['history', 'products', 'lamp', '--json', ...shop.at(namespace)])
-    expect(absent.ending).toBe(1)
-    expect(lastLine(absent)).toMatchObject({ error: { code: 'KEY_ABSENT' } })
-    for (const command of ['history', 'get']) {
-      const misspelt = await headwater([command, 'prodcuts', 'lamp', ...shop.at(namespace)])
-      expect(misspelt.stderr).toMatch(
-        /it has products, visits\. Did you mean products\? \[COLLECTION_UNKNOWN\]\n$/,
-      )
-    }
-    const farOff = await headwater(['get', 'zebra', 'lamp', ...shop.at(namespace)])
-    expect(farOff.stderr).not.toContain('Did you mean')
-  })
+  it(
+    'fails for a key that never was, and suggests the collection that was meant',
+    { timeout: 60_000 },
+    async () => {
+      const namespace = shop.namespace()
+      await using _ = await shop.connect(namespace)
+      const absent = await headwater(['history', 'products', 'lamp', '--json', ...shop.at(namespace)])
+      expect(absent.ending).toBe(1)
+      expect(lastLine(absent)).toMatchObject({ error: { code: 'KEY_ABSENT' } })
+      for (const command of ['history', 'get']) {
+        const misspelt = await headwater([command, 'prodcuts', 'lamp', ...shop.at(namespace)])
+        expect(misspelt.stderr).toMatch(
+          /it has products, visits\. Did you mean products\? \[COLLECTION_UNKNOWN\]\n$/,
+        )
+      }
+      const farOff = await headwater(['get', 'zebra', 'lamp', ...shop.at(namespace)])
+      expect(farOff.stderr).not.toContain('Did you mean')
+    },
+  )
 })

@@ -28,40 +28,46 @@ function linkPackages(project: string): void {
 }
 
 describe('headwater init', () => {
-  it('writes a project that runs: a Redis, a worker, the log, and a copy that follows', async () => {
-    const project = join(folder, 'My Shop')
-    const written = await headwater(['init', project, '--json'])
-    expect(written).toMatchObject({ ending: 0, stderr: '' })
-    const { files } = lastLine(written) as { files: string[] }
-    expect(readdirSync(project).toSorted()).toEqual(files.toSorted())
-    linkPackages(project)
-    const port = await freePort()
-    const dev = new Call(['dev', '--port', port], { cwd: project })
-    await dev.says(`A Redis for now at redis://127.0.0.1:${port}, namespace shop, groups cache.`)
-    const append = new Call([], {
-      cwd: project,
-      env: { REDIS_URL: `redis://127.0.0.1:${port}` },
-      program: [...program.slice(0, -1), join(project, 'append.ts')],
-    })
-    const appended = await append.ended()
-    expect(appended.stderr).toBe('')
-    expect(appended.stdout).toMatch(/^lamp is at version 1\nthe copy has \{"name":"Lamp",.*"sku":"lamp"\}\n$/)
-    await dev.says('products/lamp  1  {"name":"Lamp"')
-    const verified = await headwater(['verify'], {
-      cwd: project,
-      env: { REDIS_URL: `redis://127.0.0.1:${port}` },
-    })
-    expect(verified.stdout).toMatch(/^cache: equal/)
+  it(
+    'writes a project that runs: a Redis, a worker, the log, and a copy that follows',
+    { timeout: 60_000 },
+    async () => {
+      const project = join(folder, 'My Shop')
+      const written = await headwater(['init', project, '--json'])
+      expect(written).toMatchObject({ ending: 0, stderr: '' })
+      const { files } = lastLine(written) as { files: string[] }
+      expect(readdirSync(project).toSorted()).toEqual(files.toSorted())
+      linkPackages(project)
+      const port = await freePort()
+      const dev = new Call(['dev', '--port', port], { cwd: project })
+      await dev.says(`A Redis for now at redis://127.0.0.1:${port}, namespace shop, groups cache.`)
+      const append = new Call([], {
+        cwd: project,
+        env: { REDIS_URL: `redis://127.0.0.1:${port}` },
+        program: [...program.slice(0, -1), join(project, 'append.ts')],
+      })
+      const appended = await append.ended()
+      expect(appended.stderr).toBe('')
+      expect(appended.stdout).toMatch(
+        /^lamp is at version 1\nthe copy has \{"name":"Lamp",.*"sku":"lamp"\}\n$/,
+      )
+      await dev.says('products/lamp  1  {"name":"Lamp"')
+      const verified = await headwater(['verify'], {
+        cwd: project,
+        env: { REDIS_URL: `redis://127.0.0.1:${port}` },
+      })
+      expect(verified.stdout).toMatch(/^cache: equal/)
 
-    dev.process.kill('SIGINT')
-    const ended = await dev.ended()
-    expect(ended.ending).toBe(0)
-    expect(ended.stdout).toMatch(/1 changes; all of it is gone now\.\n$/)
-    const gone = await headwater(['status', '--json', '--redis', `redis://127.0.0.1:${port}`], {
-      cwd: project,
-    })
-    expect(lastLine(gone)).toMatchObject({ error: { code: 'REDIS_UNAVAILABLE' } })
-  })
+      dev.process.kill('SIGINT')
+      const ended = await dev.ended()
+      expect(ended.ending).toBe(0)
+      expect(ended.stdout).toMatch(/1 changes; all of it is gone now\.\n$/)
+      const gone = await headwater(['status', '--json', '--redis', `redis://127.0.0.1:${port}`], {
+        cwd: project,
+      })
+      expect(lastLine(gone)).toMatchObject({ error: { code: 'REDIS_UNAVAILABLE' } })
+    },
+  )
 
   it('asks for the packages that this workspace is tested with', () => {
     const manifest = JSON.parse(

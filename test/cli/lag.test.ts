@@ -34,45 +34,49 @@ interface Lag {
 }
 
 describe('headwater lag', () => {
-  it('tells how many changes wait for each group, and for how long the oldest does', async () => {
-    const namespace = shop.namespace()
-    await using log = await shop.connect(namespace)
-    const slow = pausableSink()
-    const retryOften = { firstMs: 5, maxMs: 20 }
-    const worker = await startWorker(log, {
-      groups: { slow: slow.sink, cache: memorySink({ collection: products }) },
-      retry: retryOften,
-    })
-    const began = Date.now()
-    for (const sku of ['lamp', 'desk', 'chair']) {
-      const { position } = await log.append(products.put(product(sku)))
-      await log.whenApplied(position, { group: 'cache' })
-    }
-    const at = shop.at(namespace)
-    const waiting = await headwater(['lag', '--json', ...at])
-    expect(waiting).toMatchObject({ ending: 0, stderr: '' })
-    const { groups } = lastLine(waiting) as Lag
-    expect(groups).toMatchObject([
-      { group: 'cache', lag: 0, waitingSeconds: null, behind: [], parked: 0 },
-      { group: 'slow', lag: 3, parked: 0 },
-    ])
-    expect(groups[1]!.waitingSeconds).toBeGreaterThan(0)
-    expect(groups[1]!.waitingSeconds).toBeLessThanOrEqual((Date.now() - began) / 1_000 + 1)
+  it(
+    'tells how many changes wait for each group, and for how long the oldest does',
+    { timeout: 60_000 },
+    async () => {
+      const namespace = shop.namespace()
+      await using log = await shop.connect(namespace)
+      const slow = pausableSink()
+      const retryOften = { firstMs: 5, maxMs: 20 }
+      const worker = await startWorker(log, {
+        groups: { slow: slow.sink, cache: memorySink({ collection: products }) },
+        retry: retryOften,
+      })
+      const began = Date.now()
+      for (const sku of ['lamp', 'desk', 'chair']) {
+        const { position } = await log.append(products.put(product(sku)))
+        await log.whenApplied(position, { group: 'cache' })
+      }
+      const at = shop.at(namespace)
+      const waiting = await headwater(['lag', '--json', ...at])
+      expect(waiting).toMatchObject({ ending: 0, stderr: '' })
+      const { groups } = lastLine(waiting) as Lag
+      expect(groups).toMatchObject([
+        { group: 'cache', lag: 0, waitingSeconds: null, behind: [], parked: 0 },
+        { group: 'slow', lag: 3, parked: 0 },
+      ])
+      expect(groups[1]!.waitingSeconds).toBeGreaterThan(0)
+      expect(groups[1]!.waitingSeconds).toBeLessThanOrEqual((Date.now() - began) / 1_000 + 1)
 
-    const [over, within, one] = await Promise.all([
-      headwater(['lag', '--max', '2', ...at]),
-      headwater(['lag', '--max', '3', ...at]),
-      headwater(['lag', 'cache', '--max', '0', ...at]),
-    ])
-    expect([over.ending, within.ending, one.ending]).toEqual([1, 0, 0])
-    expect(over.stdout).toMatch(/^slow +3 +\d/m)
+      const [over, within, one] = await Promise.all([
+        headwater(['lag', '--max', '2', ...at]),
+        headwater(['lag', '--max', '3', ...at]),
+        headwater(['lag', 'cache', '--max', '0', ...at]),
+      ])
+      expect([over.ending, within.ending, one.ending]).toEqual([1, 0, 0])
+      expect(over.stdout).toMatch(/^slow +3 +\d/m)
 
-    slow.resume()
-    await eventually(async () => expect((await log.groups()).every(({ lag }) => lag === 0)).toBe(true))
-    await worker.stop()
-    const after = lastLine(await headwater(['lag', 'slow', '--json', ...at])) as Lag
-    expect(after.groups).toMatchObject([{ lag: 0, waitingSeconds: null, unowned: [0, 1, 2, 3] }])
-  })
+      slow.resume()
+      await eventually(async () => expect((await log.groups()).every(({ lag }) => lag === 0)).toBe(true))
+      await worker.stop()
+      const after = lastLine(await headwater(['lag', 'slow', '--json', ...at])) as Lag
+      expect(after.groups).toMatchObject([{ lag: 0, waitingSeconds: null, unowned: [0, 1, 2, 3] }])
+    },
+  )
 
   it('suggests the group that was meant', async () => {
     const namespace = shop.namespace()
