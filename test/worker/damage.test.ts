@@ -137,18 +137,6 @@ describe('damage that was mended', () => {
   })
 })
 
-describe('a stray entry', () => {
-  it('is reported, and nothing behind it is applied', async () => {
-    await start()
-    await appendEach(log, [1])
-    await drained(log, group)
-    await client.xadd(partitionKeys(log, group).log, '1-2', 'hello', 'there')
-    const { error } = await events.first('damaged')
-    expect(error.message).toContain('is no batch of ours')
-    expect((await statusOf(log, group)).checkpoint).toBe('0:1-1')
-  })
-})
-
 describe('a log that was flushed or deleted while it is worked on', () => {
   it.each([
     ['flushed', () => client.flushall()],

@@ -269,11 +269,13 @@ export function bucketOf(keyHash: number, buckets: number): number {
   return (keyHash >>> 16) % buckets
 }
 
-/** @throws HeadwaterError LOG_DAMAGED */
+/** @throws HeadwaterError CHANGE_UNREADABLE */
 function parsePayload(text: string, position: Position): unknown {
   try {
     return JSON.parse(text) as unknown
   } catch (error) {
-    throw new HeadwaterError('LOG_DAMAGED', `The change at ${position} holds no JSON.`, { cause: error })
+    throw new HeadwaterError('CHANGE_UNREADABLE', `The change at ${position} holds no JSON.`, {
+      cause: error,
+    })
   }
 }

@@ -210,8 +210,7 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
     retryable: false,
   },
   LOG_DAMAGED: {
-    means:
-      'The log lost or gained something behind our back (flushed, trimmed too early, restored, stray entry).',
+    means: 'The log lost or gained something behind our back (flushed, trimmed too early, restored).',
     remedy: 'See docs/operations.md: find out what happened, then verify and repair the replicas.',
     retryable: false,
   },

@@ -6,7 +6,7 @@
 local group = redis.call('HMGET', KEYS[1], 'owner', 'token', 'checkpoint')
 if group[1] ~= ARGV[2] or group[2] ~= ARGV[3] then return 'fenced' end
 -- A first write that a full Redis does not refuse. Whatever was wrong with the log did not stop what has moved on.
-redis.call('HDEL', KEYS[1], group[3] == ARGV[5] and '' or 'damage')
+if group[3] == ARGV[5] then redis.call('HDEL', KEYS[1], '') else redis.call('HDEL', KEYS[1], 'damage', 'deaths') end
 for from = 7, #ARGV, 1000 do
   redis.pcall('XACK', KEYS[2], ARGV[1], unpack(ARGV, from, math.min(from + 999, #ARGV)))
 end

@@ -8,12 +8,15 @@
 --
 --   KEYS[1] header  KEYS[2] group
 --   ARGV[1] acquire, take, renew or release   ARGV[2] owner   ARGV[3] lease in ms   ARGV[4] token (renew, release)
--- Returns {'granted', token, checkpoint, saved, epoch, sequence, copy or ''}, {'held', owner, ms left}, {'fenced'},
+-- A lease that ran out in the hands of another worker, while changes waited, is a death: they are counted until the checkpoint
+-- moves, and what that worker had in hand is told to its successor.
+--
+-- Returns {'granted', token, checkpoint, saved, epoch, sequence, copy or '', deaths, hand or '', died: 1 or 0}, {'held', owner, ms left}, {'fenced'},
 -- {'released'} or {'missing'}.
 local server_id = replication_id()
 local epoch, sequence, opens = read_header(KEYS[1], server_id)
 if not epoch then return { 'missing' } end
-local group = redis.call('HMGET', KEYS[2], 'owner', 'token', 'expires', 'checkpoint', 'saved', 'copy', 'taken')
+local group = redis.call('HMGET', KEYS[2], 'owner', 'token', 'expires', 'checkpoint', 'saved', 'copy', 'taken', 'deaths', 'hand')
 local owner, token, expires = group[1], tonumber(group[2]), tonumber(group[3] or '0')
 if not token then return { 'missing' } end
 local action, lease = ARGV[1], tonumber(ARGV[3])
@@ -34,7 +37,7 @@ end
 -- and Redis would stay full.
 redis.call('HDEL', KEYS[2], '')
 if action == 'release' then
-  redis.call('HDEL', KEYS[2], 'owner', 'expires', 'taken')
+  redis.call('HDEL', KEYS[2], 'owner', 'expires', 'taken', 'hand')
   return { 'released' }
 end
 if opens then open_epoch(KEYS[1], server_id, epoch, sequence, string.format('%d', now)) end
@@ -42,6 +45,18 @@ if takes then
   token = token + 1
   redis.call('HDEL', KEYS[2], 'taken')
 end
+local deaths, hand, died = tonumber(group[8] or '0'), '', 0
+if action == 'acquire' then
+  if owner and owner ~= ARGV[2] then
+    died = 1
+    if sequence > tonumber(string.match(group[4], '%d+$')) then
+      deaths, hand = deaths + 1, group[9] or ''
+      redis.call('HSET', KEYS[2], 'deaths', deaths)
+    end
+  end
+  -- Whoever lives does not die of what it had in hand.
+  redis.call('HDEL', KEYS[2], 'hand')
+end
 if action == 'take' then redis.call('HSET', KEYS[2], 'taken', '1') end
 redis.call('HSET', KEYS[2], 'owner', ARGV[2], 'token', token, 'expires', string.format('%d', now + lease))
-return { 'granted', token, group[4], group[5], epoch, sequence, group[6] or '' }
+return { 'granted', token, group[4], group[5], epoch, sequence, group[6] or '', deaths, hand, died }

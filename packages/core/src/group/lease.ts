@@ -5,6 +5,7 @@ import type { PartitionKeys } from '../namespace/keys.ts'
 import type { RedisClient } from '../redis/connection.ts'
 import { script } from '../redis/script.ts'
 import { parseCheckpoint, type Checkpoint } from './checkpoint.ts'
+import { parseHand, type Hand } from './hand.ts'
 import { source as leaseLua } from './lease.lua.ts'
 import { source as raiseEpochLua } from './raise-epoch.lua.ts'
 
@@ -23,6 +24,12 @@ export interface Lease {
   /** Of the partition, at this moment. */
   readonly epoch: number
   readonly sequence: number
+  /** How many workers in a row died with this partition while its checkpoint stood still. */
+  readonly deaths: number
+  /** The one change that the last of them had in hand, where it is known. */
+  readonly hand: Hand | undefined
+  /** Whether the owner before let it run out. */
+  readonly died: boolean
 }
 
 export type LeaseAnswer =
@@ -67,13 +74,16 @@ async function runLease(
   const [word, ...rest] = (await leaseScript.run(client, input)) as [string, ...(string | number)[]]
   switch (word) {
     case 'granted': {
-      const [newToken, checkpoint, saved, epoch, sequence, copy] = rest as [
+      const [newToken, checkpoint, saved, epoch, sequence, copy, deaths, hand, died] = rest as [
         number,
         string,
         string,
         number,
         number,
         string,
+        number,
+        string,
+        number,
       ]
       const lease = {
         owner,
@@ -83,6 +93,9 @@ async function runLease(
         copy: copy === '' ? undefined : parseCopyProgress(copy),
         epoch,
         sequence,
+        deaths,
+        hand: parseHand(hand),
+        died: died === 1,
       }
       return { kind: 'granted', lease }
     }

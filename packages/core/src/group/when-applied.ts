@@ -6,15 +6,15 @@ import { compareStamps, type Stamp } from '../change/stamp.ts'
 import type { AnyCollection } from '../collection/collection.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { parseHeader, survivedUpTo } from '../log/header.ts'
-import { readRange } from '../log/range.ts'
+import { readEntries, type UnreadableEntry } from '../log/range.ts'
 import { missingHeader } from '../namespace/metadata.ts'
-import type { NamespaceKeys } from '../namespace/keys.ts'
+import type { NamespaceKeys, PartitionKeys } from '../namespace/keys.ts'
 import { wasDropped } from '../parking/drop.ts'
-import { parkedField, parseParkedKey } from '../parking/parked-key.ts'
+import { entryField, parkedField, parseParkedKey } from '../parking/parked-key.ts'
 import type { Connection } from '../redis/connection.ts'
 import { pause, persist } from '../redis/persist.ts'
 import { decodeHead } from '../state/state-record.ts'
-import { parseCheckpoint } from './checkpoint.ts'
+import { formatCheckpoint, parseCheckpoint } from './checkpoint.ts'
 
 /**
  * What became of a change at a group's sink.
@@ -184,7 +184,14 @@ export class AppliedWatch {
     for (const waiter of waiters.toSorted((a, b) => compareStamps(a.stamp, b.stamp))) {
       const { stamp } = waiter
       if (!batch || batch.last < stamp.sequence) {
-        ;[batch] = await readRange({ connection, keys: of, partition, context, deadlineMs }, stamp, 1)
+        const range = { connection, keys: of, partition, context, deadlineMs }
+        const entries = await readEntries(range, formatCheckpoint(stamp), 16)
+        batch = entries.find((entry): entry is Batch => !('unreadable' in entry))
+        const [first] = entries
+        if (first && 'unreadable' in first && !(batch && batch.first <= stamp.sequence)) {
+          await this.#answerUnreadable(group, of, first, waiter)
+          continue
+        }
       }
       const change = batch?.changes[stamp.sequence - batch.first]
       // Trimmed since: retention only removes what every group is done with.
@@ -219,6 +226,24 @@ export class AppliedWatch {
       const superseded = compareStamps(latest, stamp) > 0 && compareStamps(latest, checkpoint) <= 0
       waiter.resolve(superseded ? 'superseded' : 'applied')
     }
+  }
+
+  /** Of a change that stood in an entry which cannot be decoded. */
+  async #answerUnreadable(
+    group: string,
+    of: PartitionKeys,
+    { id, unreadable }: UnreadableEntry,
+    waiter: Waiter,
+  ): Promise<void> {
+    const { connection, deadlineMs } = this.#options
+    const options = { doing: `reading what became of entry ${id}`, deadlineMs }
+    const field = entryField(id)
+    const [parked, dropped] = await persist(connection, options, (client) =>
+      Promise.all([client.hexists(of.parkedKeys(group), field), client.hexists(of.dropped(group), field)]),
+    )
+    if (parked) waiter.resolve('parked')
+    else if (dropped) waiter.resolve('dropped')
+    else waiter.reject(unreadable)
   }
 
   async #timedOut(group: string, position: PositionParts, timeoutMs: number): Promise<HeadwaterError> {

@@ -21,6 +21,7 @@ if marker.count <= 0 then
   return 'freed'
 end
 marker.first, marker.from = ARGV[4], ARGV[5]
+marker.offered, marker.deaths = nil, nil
 redis.call('HSET', KEYS[2], ARGV[3], cjson.encode(marker))
 return 'left'
 `

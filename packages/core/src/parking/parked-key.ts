@@ -17,6 +17,8 @@ export interface ParkedKey {
   readonly from: string
   /** Whether it is to be fed back to the sink. */
   readonly redrive: boolean
+  /** How many workers in a row died while they fed it back. */
+  readonly deaths: number
   /** How often it was fed back and rejected again. */
   readonly refused: number
 }
@@ -41,7 +43,7 @@ export function parseField(field: string): { collection: string; key: string } |
 /** Reads what park.lua writes. */
 export function parseParkedKey(json: string): ParkedKey {
   const marker = JSON.parse(json) as Record<string, string | number | undefined>
-  const { since, first, last, count, code, reason, from, redrive, refused } = marker
+  const { since, first, last, count, code, reason, from, redrive, deaths, refused } = marker
   return {
     since: Number(since),
     first: parseCheckpoint(String(first)),
@@ -51,6 +53,7 @@ export function parseParkedKey(json: string): ParkedKey {
     reason: String(reason),
     from: from === undefined ? '-' : String(from),
     redrive: redrive !== undefined,
+    deaths: Number(deaths ?? 0),
     refused: Number(refused ?? 0),
   }
 }

@@ -8,6 +8,7 @@ import { pause, persist } from '../redis/persist.ts'
 import type { Outcome } from '../sink/outcome.ts'
 import { Dispatcher, type Run } from '../worker/dispatcher.ts'
 import { feedBack, refuseRedrive, type Leaving } from './feed-back.ts'
+import { noteOffer } from './note-offer.ts'
 import type { ParkedCopy } from './parked-copy.ts'
 import { parseField, type ParkedKey } from './parked-key.ts'
 import { ParkedStore } from './parked-store.ts'
@@ -25,6 +26,8 @@ export interface RedriverOptions {
   readonly limit: { readonly changes: number; readonly bytes: number }
   readonly retry: Backoff
   readonly signal: AbortSignal
+  /** These are fed back now: what is appended to them meanwhile had better wait a little than go behind them. */
+  readonly feeding: (fields: readonly string[]) => void
   /** Runs one step, from the offer until Redis knows what came of it, as soon as the sink may be offered something. */
   readonly step: (work: () => Promise<void>) => Promise<void>
   /** Offers runs to the sink: one outcome each. */
@@ -32,7 +35,7 @@ export interface RedriverOptions {
   /** Nothing of the key is parked any more: what comes next goes to the sink. */
   readonly freed: (field: string, key: string, changes: number) => void
   /** The sink rejects it again. */
-  readonly refused: (key: string, error: HeadwaterError) => void
+  readonly refused: (field: string, key: string, error: HeadwaterError) => void
   readonly superseded: (count: number) => void
   readonly fenced: () => Error
 }
@@ -45,6 +48,8 @@ interface Queue {
   readonly field: string
   copies: ParkedCopy[]
   fed: number
+  /** A worker died of it, or of what was offered with it: it shares no call. */
+  readonly alone: boolean
   /** Somebody has given up what is left of it. */
   gone: boolean
 }
@@ -75,6 +80,7 @@ export class Redriver {
   }
 
   async #feed(markers: ReadonlyMap<string, ParkedKey>): Promise<void> {
+    this.#options.feeding([...markers.keys()])
     const { collection, coalesce, partition } = this.#options
     const copies = await this.#store.copies(markers, sizeAtOnce)
     const dispatcher = new Dispatcher({ collection, coalesce, start: { epoch: 0, sequence: 0 } })
@@ -83,7 +89,8 @@ export class Redriver {
     for (const [field, of] of copies) {
       const [first] = of
       if (first?.change.collection === collection) {
-        queues.set(first.change.key, { field, copies: of, fed: 0, gone: false })
+        const alone = markers.get(field)!.deaths > 0
+        queues.set(first.change.key, { field, copies: of, fed: 0, alone, gone: false })
       } else if (first || !found) {
         await this.#refuse(field, unfit(field, first?.change, collection))
       }
@@ -102,7 +109,7 @@ export class Redriver {
     const { limit, retry, signal, step } = this.#options
     while (dispatcher.waiting > 0) {
       signal.throwIfAborted()
-      const taken = dispatcher.take(limit.changes, limit.bytes)
+      const taken = dispatcher.take(limit.changes, limit.bytes, (key) => queues.get(key)!.alone)
       const runs = taken.filter((run) => !queues.get(run.change.key)!.gone)
       for (const run of taken) if (!runs.includes(run)) dispatcher.settle(run)
       if (runs.length === 0) continue
@@ -122,6 +129,8 @@ export class Redriver {
     dispatcher: Dispatcher,
     queues: ReadonlyMap<string, Queue>,
   ): Promise<readonly Run[]> {
+    const fieldOf = (run: Run): string => queues.get(run.change.key)!.field
+    await this.#note('offer', runs.map(fieldOf))
     const outcomes = await this.#options.offer(runs)
     const later: Run[] = []
     for (const [index, run] of runs.entries()) {
@@ -140,7 +149,14 @@ export class Redriver {
         dispatcher.settle(run)
       }
     }
+    if (later.length > 0) await this.#note('answered', later.map(fieldOf))
     return later
+  }
+
+  async #note(what: 'offer' | 'answered', fields: readonly string[]): Promise<void> {
+    await this.#asOwner('noting what is fed back', (client, request, token) =>
+      noteOffer(client, request, token, what, fields),
+    )
   }
 
   /** The sink has the change of a run, and so what it stood for. */
@@ -164,7 +180,7 @@ export class Redriver {
       refuseRedrive(client, request, token, field, error),
     )
     const parked = parseField(field)
-    if (answer === 'refused') this.#options.refused('key' in parked ? parked.key : parked.entry, error)
+    if (answer === 'refused') this.#options.refused(field, 'key' in parked ? parked.key : parked.entry, error)
   }
 
   async #asOwner<Answer>(

@@ -9,7 +9,7 @@ if not stored then return 'absent' end
 local marker = cjson.decode(stored)
 -- A first write that a full Redis does not refuse.
 redis.call('HDEL', KEYS[1], '')
-marker.redrive = nil
+marker.redrive, marker.offered, marker.deaths = nil, nil, nil
 marker.code, marker.reason = ARGV[4], ARGV[5]
 marker.refused = (marker.refused or 0) + 1
 redis.call('HSET', KEYS[2], ARGV[3], cjson.encode(marker))

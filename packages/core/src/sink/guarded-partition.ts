@@ -99,7 +99,7 @@ export class GuardedPartition implements SinkPartition {
         outcomes.push(...(await this.#applyPart(part, position, signal)))
       } catch (error) {
         if (isHeadwaterError(error, 'SINK_FENCED') || isHeadwaterError(error, 'SINK_CONTRACT')) throw error
-        if (!isHeadwaterError(error, 'SINK_REJECTED')) {
+        if (!isFinal(error)) {
           // The target is in trouble: the parts that are left would only wait for it too.
           const notNow = retry(sinkError(this.#sink.name, error))
           while (outcomes.length < changes.length) outcomes.push(notNow)
@@ -200,6 +200,12 @@ export class GuardedPartition implements SinkPartition {
 /** Whether a call of this partition is past its deadline and has not ended, so that nothing else is sent through it. */
 export function hasLateCall(partition: SinkPartition): boolean {
   return partition instanceof GuardedPartition && partition.hasLateCall
+}
+
+/** Errors of the value itself: no later attempt can go better. A value is decoded when the sink first looks at it. */
+function isFinal(error: unknown): error is HeadwaterError {
+  const codes = ['SINK_REJECTED', 'CHANGE_UNREADABLE', 'UPCAST_FAILED'] as const
+  return codes.some((code) => isHeadwaterError(error, code))
 }
 
 function areOutcomes(answer: unknown): answer is readonly Outcome[] {

@@ -190,8 +190,12 @@ export class Dispatcher {
     this.#finished.push(id)
   }
 
-  /** The next runs, of distinct keys, at most so many and of so many characters (but at least one). */
-  take(countMax: number, sizeMax: number): Run[] {
+  /**
+   * The next runs, of distinct keys, at most so many and of so many characters (but at least one).
+   *
+   * @param goesAlone keys that share no call with others
+   */
+  take(countMax: number, sizeMax: number, goesAlone: (key: string) => boolean = () => false): Run[] {
     const runs: Run[] = []
     let size = 0
     while (runs.length < countMax && this.#readyHead < this.#ready.length) {
@@ -200,10 +204,12 @@ export class Dispatcher {
       const count = newest ? queue.waiting : 1
       const { change } = (newest ? queue.last : queue.first)!
       const changeSize = change.payload.length + change.key.length
-      if (runs.length > 0 && size + changeSize > sizeMax) break
+      const alone = goesAlone(queue.key)
+      if (runs.length > 0 && (alone || size + changeSize > sizeMax)) break
       size += changeSize
       this.#ready[this.#readyHead++] = undefined
       runs.push({ change, count, attempts: queue.attempts, queue })
+      if (alone) break
     }
     if (this.#readyHead > 1_024 && this.#readyHead * 2 > this.#ready.length) {
       this.#ready = this.#ready.slice(this.#readyHead)

@@ -43,6 +43,8 @@ export interface GroupRunnerOptions {
   readonly prefetch: { readonly changes: number; readonly size: number }
   readonly retry: Backoff
   readonly parking: ParkingBounds
+  readonly attemptsMax: number
+  readonly deathsMax: number
   readonly onEvent: (event: WorkerEvent) => void
 }
 

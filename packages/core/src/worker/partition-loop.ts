@@ -7,11 +7,14 @@ import { noteCopy } from '../copy/note-copy.ts'
 import { serverIdentity } from '../copy/server-identity.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { commit } from '../group/commit.ts'
+import { noteHand } from '../group/hand.ts'
 import { raiseEpoch, type Lease, type LeaseRequest } from '../group/lease.ts'
 import { readHeader, sharedUpTo, stampOf, survivedUpTo, type Header } from '../log/header.ts'
 import { readRange } from '../log/range.ts'
 import { missingHeader } from '../namespace/metadata.ts'
 import { wasDropped } from '../parking/drop.ts'
+import { countDeaths } from '../parking/note-offer.ts'
+import { parkEntry } from '../parking/park-entry.ts'
 import { park, type ParkingBounds } from '../parking/park.ts'
 import type { Marker } from '../proof/marker.ts'
 import type { Prover } from '../proof/prover.ts'
@@ -30,6 +33,7 @@ import type { PartitionObserver } from './partition-observer.ts'
 import type { Presentation } from './presentation.ts'
 import { HistoryForked, PartitionReader } from './partition-reader.ts'
 import { Signal } from './signal.ts'
+import { Suspects } from './suspects.ts'
 import type { WorkerEvent } from './worker-event.ts'
 
 export interface PartitionLoopOptions {
@@ -56,6 +60,10 @@ export interface PartitionLoopOptions {
   readonly prefetch: { readonly changes: number; readonly size: number }
   readonly retry: Backoff
   readonly parking: ParkingBounds
+  /** So often a key may fail while the sink takes others. */
+  readonly attemptsMax: number
+  /** So many workers in a row may die before the change that kills them is parked. */
+  readonly deathsMax: number
   readonly deadlineMs: number
   readonly onEvent: (event: WorkerEvent) => void
 }
@@ -83,6 +91,9 @@ const blockMs = 2_000
 const batchesAtOnceMax = 64
 const idleMs = 500
 const parkedAtOnce = 100
+/** What is appended to a key that is fed back waits so long at most. */
+const holdMs = 1_000
+const callMost = 1_048_576
 const betweenReads: Backoff = { firstMs: 50, maxMs: 1_000 }
 
 /** One partition of one group, from the lease that was granted to the lease that is given back. */
@@ -104,12 +115,23 @@ export class PartitionLoop {
   #redrives = { asked: 0, done: -1 }
   /** Parking calls that wait for room: until then nothing new is offered. */
   #withoutRoom = 0
+  /** Keys that are fed back now. Their live changes wait a little, or a key that changes all the time would never be free. */
+  #feeding = new Set<string>()
+  #holdUntil = 0
+  #held: Run[] = []
   /** A parked key is on its way into the sink. */
   #stepping = false
   /** The sink is being looked at. */
   #looking = false
   #steering: PartitionSteering
   readonly #rate = new RateLimit()
+  readonly #suspects: Suspects
+  /** The most changes of one call: smaller after calls that failed as a whole. */
+  #callMax = callMost
+  /** Up to this sequence changes go one at a time. */
+  #isolateTo = 0
+  /** The change that killed the last of several workers. */
+  #culprit: Stamp | undefined
   #stopping = false
   #end: PartitionEnd | undefined
   /** How far the first copy is; undefined when there is none to make (any more). */
@@ -129,6 +151,7 @@ export class PartitionLoop {
 
   constructor(options: PartitionLoopOptions) {
     this.#options = options
+    this.#suspects = new Suspects(options.attemptsMax)
     this.#steering = { paused: false, concurrency: options.concurrency, changesPerSecond: undefined }
     this.#leaseEndsAt = options.acquiredAt + options.request.leaseMs
     this.#blocking = options.openConnection(`read:${options.request.group}:${options.partition}`)
@@ -280,6 +303,7 @@ export class PartitionLoop {
         to: checkpoint.sequence,
       })
     }
+    this.#suspect(start)
     this.#branches = header.epochs
     this.#committed = checkpoint
     this.#saved = this.#copy ? checkpoint : position.stamp
@@ -302,6 +326,12 @@ export class PartitionLoop {
       signal: this.#abort.signal,
     })
     this.#marker = await this.#markerAt(start)
+    if (lease.died) {
+      const answer = await this.#persist('counting what workers died of', (client) =>
+        countDeaths(client, request, lease.token, this.#options.deathsMax),
+      )
+      if (answer === 'fenced') throw new Fenced('another worker took the lease')
+    }
     const [fields, dropped] = await this.#persist('reading the parked keys', (client) =>
       Promise.all([
         client.hkeys(request.keys.parkedKeys(request.group)),
@@ -438,11 +468,12 @@ export class PartitionLoop {
       try {
         const sizeRoom = prefetch.size - this.#dispatcher.size
         const fitting = Math.floor(Math.min(room / changesPerBatch, sizeRoom / sizePerBatch))
-        const { batches, known, groupRestored } = await reader.next(
+        const { batches, known, strays, groupRestored } = await reader.next(
           Math.max(1, Math.min(batchesAtOnceMax, fitting)),
           blockMs,
         )
         failures = 0
+        for (const { id, unreadable } of strays) if (!(await this.#parkEntry(id, unreadable))) return
         if (groupRestored) onEvent({ kind: 'group-restored', group: request.group, partition })
         let changes = 0
         let size = 0
@@ -487,8 +518,10 @@ export class PartitionLoop {
         continue
       }
       if (await this.#lookAtMarker()) continue
-      const countMax = Math.min(changesMax, this.#rate.available)
-      const runs = this.#applying < this.#steering.concurrency ? this.#dispatcher.take(countMax, sizeMax) : []
+      const countMax = this.#isolating ? 1 : Math.min(changesMax, this.#rate.available, this.#callMax)
+      const callsMax = this.#isolating ? 1 : this.#steering.concurrency
+      const goesAlone = this.#suspects.none ? undefined : (key: string) => this.#suspects.has(key)
+      const runs = this.#applying < callsMax ? this.#dispatcher.take(countMax, sizeMax, goesAlone) : []
       this.#rate.spend(runs.length)
       if (runs.length === 0) {
         await this.#changed.wait()
@@ -541,24 +574,45 @@ export class PartitionLoop {
   async #applyRuns(runs: readonly Run[]): Promise<void> {
     const parkedAlready: Run[] = []
     // Names of fields are only made where one may be found.
-    const all = this.#parkedFields.size === 0 && !this.#anyDropped
+    const all = this.#parkedFields.size === 0 && !this.#anyDropped && !this.#culprit
     const offered: Run[] = all ? [...runs] : []
     for (const run of all ? [] : runs) {
       const field = parkedField(run.change.collection, run.change.key)
+      if (this.#culprit && compareStamps(run.change.stamp, this.#culprit) === 0) {
+        await this.#parkCulprit(run)
+        continue
+      }
       if (wasDropped(this.#dropped[field], run.change.stamp)) this.#dispatcher.settle(run)
       else (this.#parkedFields.has(field) ? parkedAlready : offered).push(run)
     }
     for (const run of parkedAlready) {
+      const field = parkedField(run.change.collection, run.change.key)
+      if (this.#feeding.has(field) && performance.now() < this.#holdUntil) {
+        this.#held.push(run)
+        continue
+      }
       const behind = new HeadwaterError('SINK_REJECTED', 'An earlier change of this key is parked.')
       await this.#park(this.#dispatcher.divert(run), behind, { run })
     }
     if (offered.length === 0) return
     const done = this.#dispatcher.checkpoint
+    const isolated = this.#isolating
+    if (isolated) await this.#noteHand(offered[0]!.change.stamp)
     const outcomes = await this.#offer(offered, done)
+    if (isolated) await this.#noteHand(undefined)
     let refused = 0
     for (const { kind } of outcomes) if (kind === 'retry') refused++
-    if (refused === outcomes.length) this.#restSink(outcomes[0]!)
-    else this.#failedCalls = 0
+    const failed = refused === outcomes.length
+    const failedByItself = failed && offered.length === 1 && this.#suspects.isOwn(offered[0]!.change.key)
+    if (!failed) {
+      this.#failedCalls = 0
+      this.#suspects.worked()
+      this.#callMax = Math.min(callMost, this.#callMax * 2)
+    } else if (!failedByItself) {
+      this.#restSink(outcomes[0]!)
+      // One of them may fail all of them: the next calls are smaller, until it stands alone.
+      this.#callMax = Math.max(1, Math.floor(offered.length / 2))
+    }
     let superseded = 0
     if (refused === 0 && compareStamps(done, this.#saved) > 0) this.#saved = done
     for (const [index, run] of offered.entries()) {
@@ -567,10 +621,16 @@ export class PartitionLoop {
         case 'applied':
         case 'stale':
           this.#dispatcher.settle(run)
+          if (!this.#suspects.none) this.#suspects.taken(run.change.key)
           superseded += run.count - 1
           break
         case 'retry':
-          this.#postpone(run, refused === outcomes.length)
+          if ((!failed || failedByItself) && this.#suspects.failed(run.change.key)) {
+            const rejected = this.#dispatcher.reject(run)
+            if (rejected) await this.#park(rejected, this.#exhausted(outcome.error))
+          } else {
+            this.#postpone(run, failed && !failedByItself)
+          }
           break
         case 'gap':
         case 'reject': {
@@ -580,6 +640,50 @@ export class PartitionLoop {
       }
     }
     this.#options.observer.superseded(superseded)
+  }
+
+  #exhausted({ message, code }: HeadwaterError): HeadwaterError {
+    const reason = message.replace(` [${code}]`, '')
+    const error = `The sink took others, but not this key in ${this.#options.attemptsMax} attempts: ${reason}`
+    return new HeadwaterError('ATTEMPTS_EXHAUSTED', error)
+  }
+
+  /** Where workers died one after the other, changes go one at a time; the one that the last had alone in hand is known. */
+  #suspect(start: Stamp): void {
+    const { lease, deathsMax, request, partition, onEvent } = this.#options
+    const { hand, sequence: to } = lease
+    // The one before isolated already: that its checkpoint moved meanwhile does not make it alive.
+    const deaths = hand ? hand.deaths + 1 : lease.deaths
+    if (deaths < deathsMax - 1) return
+    this.#isolateTo = to
+    if (deaths >= deathsMax) this.#culprit = hand?.stamp
+    onEvent({ kind: 'isolating', group: request.group, partition, deaths, from: start.sequence + 1, to })
+  }
+
+  /** Whether changes go one at a time, because workers died one after the other where this one begins. */
+  get #isolating(): boolean {
+    return this.#dispatcher.checkpoint.sequence < this.#isolateTo
+  }
+
+  async #noteHand(stamp: Stamp | undefined): Promise<void> {
+    const { request, lease } = this.#options
+    const deaths = lease.hand ? lease.hand.deaths + 1 : lease.deaths
+    const hand = stamp && { stamp, deaths }
+    const answer = await this.#persist('noting what is in hand', (client) =>
+      noteHand(client, request, lease.token, hand),
+    )
+    if (answer === 'fenced') throw new Fenced('another worker took the lease')
+  }
+
+  /** The last of the workers that died had this change alone in hand. */
+  async #parkCulprit(run: Run): Promise<void> {
+    const rejected = this.#dispatcher.reject(run)
+    // It stood for older ones too: these go one by one first.
+    if (!rejected) return
+    const deaths = this.#options.lease.hand!.deaths + 1
+    const error = `${deaths} workers died one after the other, the last with nothing but this change in hand.`
+    this.#culprit = undefined
+    await this.#park(rejected, new HeadwaterError('WORKER_DIED', error))
   }
 
   /** Shows the changes to the sink; what cannot be shown counts as rejected. */
@@ -662,6 +766,7 @@ export class PartitionLoop {
         // Fed back or given up since: what waits goes to the sink, as far as it is not set aside already.
         this.#parkedFields.delete(field)
         this.#dispatcher.resume(behind!.run)
+        if (stoodStill) await this.#goOn()
         return false
       }
       aside += answer.aside
@@ -678,6 +783,31 @@ export class PartitionLoop {
     onEvent({ kind: 'parked', group: request.group, partition, key, changes: all.length, error })
     return true
   }
+  /** Sets an entry aside that cannot be decoded; false where the partition is given up before. */
+  async #parkEntry(id: string, unreadable: HeadwaterError): Promise<boolean> {
+    const { request, lease, partition, onEvent, observer, parking } = this.#options
+    const why = unreadable.message.replace(` [${unreadable.code}]`, '')
+    const error = new HeadwaterError('CHANGE_UNREADABLE', why)
+    let stoodStill = false
+    for (let attempt = 1; !this.#ending; attempt++) {
+      const answer = await this.#persist('parking an entry', (client) =>
+        parkEntry(client, request, lease.token, parking, id, error),
+      )
+      if (answer === 'fenced') throw new Fenced('another worker took the lease')
+      if (answer !== 'keys') {
+        if (stoodStill) await this.#goOn()
+        if (answer === 'known') return true
+        observer.parked(1)
+        onEvent({ kind: 'parked', group: request.group, partition, key: `#${id}`, changes: 1, error })
+        return true
+      }
+      if (!stoodStill) await this.#standStill(id, 'keys')
+      stoodStill = true
+      await this.#waitForRoom(attempt)
+    }
+    return false
+  }
+
   /** There is no room to park: nothing new is offered until there is. */
   async #standStill(key: string, full: 'keys' | 'queue'): Promise<void> {
     this.#withoutRoom++
@@ -747,13 +877,21 @@ export class PartitionLoop {
         if (outcomes.every(({ kind }) => kind === 'retry')) this.#restSink(outcomes[0]!)
         return outcomes
       },
+      feeding: (fields) => {
+        this.#feeding = new Set(fields)
+        this.#holdUntil = performance.now() + holdMs
+        setTimeout(() => this.#letGo(), holdMs).unref()
+      },
       freed: (field, key, changes) => {
         this.#parkedFields.delete(field)
+        this.#letGo()
         observer.redriven()
         onEvent({ kind: 'redriven', group, partition, key, changes })
         this.#changed.notify()
       },
-      refused: (key, error) => {
+      refused: (field, key, error) => {
+        this.#feeding.delete(field)
+        this.#letGo()
         observer.redriven()
         onEvent({ kind: 'redrive-refused', group, partition, key, error })
       },
@@ -771,9 +909,20 @@ export class PartitionLoop {
       } catch (error) {
         if (this.#ending) return
         throw error
+      } finally {
+        this.#feeding.clear()
+        this.#letGo()
       }
       this.#redrives.done = asked
     }
+  }
+
+  /** Changes that waited for a redrive go on: to the sink, or behind what is still parked. */
+  #letGo(): void {
+    const held = this.#held
+    this.#held = []
+    for (const run of held) this.#dispatcher.resume(run)
+    if (held.length > 0) this.#changed.notify()
   }
 
   /** In how many ms something may be offered to the sink; undefined: as soon as something changes. */

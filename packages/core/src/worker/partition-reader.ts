@@ -1,9 +1,10 @@
-import { decodeBatch, type Batch, type StreamEntry } from '../change/batch.ts'
+import type { Batch, StreamEntry } from '../change/batch.ts'
 import type { Stamp } from '../change/stamp.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { continuation, enterEpoch } from '../log/continuity.ts'
 import { readHeader, type Header } from '../log/header.ts'
-import { readRange, type RangeOptions } from '../log/range.ts'
+import { decodeEntry, readEntries, type RangeOptions, type UnreadableEntry } from '../log/range.ts'
+import { placeOfStray, stampOfEntry } from '../log/stray.ts'
 import { missingHeader } from '../namespace/metadata.ts'
 import type { Connection, RedisClient } from '../redis/connection.ts'
 import { persist } from '../redis/persist.ts'
@@ -15,6 +16,7 @@ import { persist } from '../redis/persist.ts'
 const consumerName = 'headwater'
 
 const leftoversAtOnce = 1_000
+const strayPage = 64
 
 export interface PartitionReaderOptions extends RangeOptions {
   readonly namespace: string
@@ -29,6 +31,8 @@ export interface ReadResult {
   readonly batches: readonly { readonly batch: Batch; readonly skip: number }[]
   /** Entries that were delivered again and hold nothing new: only to be acknowledged. */
   readonly known: readonly string[]
+  /** Entries that cannot be decoded, and that the log goes on without: to be set aside before anything else. */
+  readonly strays: readonly UnreadableEntry[]
   /** The group had disappeared and was made again at our place. */
   readonly groupRestored: boolean
 }
@@ -55,6 +59,13 @@ export class HistoryForked extends Error {
 export class PartitionReader {
   readonly #options: PartitionReaderOptions
   #last: Stamp
+  /** The last entry that was passed over behind `#last`: the next range begins after it. */
+  #passed: string | undefined
+  /** Found in the present read: entries that cannot be decoded, and those of them that hold nothing of the sequence. */
+  #strays: UnreadableEntry[] = []
+  #strayIds: string[] = []
+  /** A batch behind the strays that are being judged. */
+  #ahead: Batch | undefined
   /** Up to this entry the group was delivered before we came: read from the log, not from the group. */
   #deliveredBefore: string | undefined
   /** The client of the blocking read, and the number under which the server knows it. */
@@ -77,6 +88,13 @@ export class PartitionReader {
    * @throws HeadwaterError LOG_DAMAGED when changes are missing; REDIS_UNAVAILABLE when the read did not come through
    */
   async next(count: number, blockMs: number): Promise<ReadResult> {
+    this.#strays = []
+    this.#strayIds = []
+    const read = await this.#next(count, blockMs)
+    return { ...read, known: [...read.known, ...this.#strayIds], strays: this.#strays }
+  }
+
+  async #next(count: number, blockMs: number): Promise<Omit<ReadResult, 'strays'>> {
     if (this.#deliveredBefore === undefined) {
       this.#deliveredBefore = await this.#lastDelivered()
       const known = this.#deliveredBefore === '' ? [] : await this.#leftovers()
@@ -112,11 +130,16 @@ export class PartitionReader {
   }
 
   async #admit(entries: readonly StreamEntry[]): Promise<Pick<ReadResult, 'batches' | 'known'>> {
-    const { partition, context } = this.#options
     const batches: { batch: Batch; skip: number }[] = []
     const known: string[] = []
     for (const entry of entries) {
-      const batch = decodeBatch(partition, entry, context)
+      const batch = decodeEntry(this.#options, entry)
+      if ('unreadable' in batch) {
+        // What is before it in the log comes first, and then it is judged.
+        batches.push(...(await this.#fill(batch)))
+        known.push(batch.id)
+        continue
+      }
       let follows = continuation(this.#last, batch)
       if (follows.kind === 'gap' || follows.kind === 'new-epoch') {
         const filled = await this.#fill(batch)
@@ -127,7 +150,7 @@ export class PartitionReader {
       }
       if (follows.kind === 'follows') {
         batches.push({ batch, skip: follows.skip })
-        this.#last = { epoch: batch.epoch, sequence: batch.last }
+        this.#advance(batch)
       } else {
         known.push(batch.id)
       }
@@ -136,7 +159,7 @@ export class PartitionReader {
   }
 
   /** Gives what lies between our place and a batch that does not follow it, from the log itself. */
-  async #fill(until: Batch): Promise<{ batch: Batch; skip: number }[]> {
+  async #fill(until: Pick<Batch, 'id'>): Promise<{ batch: Batch; skip: number }[]> {
     const filled: { batch: Batch; skip: number }[] = []
     for (;;) {
       const missing = await this.#range(64, until.id)
@@ -147,10 +170,15 @@ export class PartitionReader {
   }
 
   /** Batches in the order of the log: each must follow, or history is missing or forked. */
-  async #continue(batches: readonly Batch[]): Promise<{ batch: Batch; skip: number }[]> {
+  async #continue(entries: readonly (Batch | UnreadableEntry)[]): Promise<{ batch: Batch; skip: number }[]> {
     const following: { batch: Batch; skip: number }[] = []
     let header: Header | undefined
-    for (const batch of batches) {
+    for (const batch of entries) {
+      if ('unreadable' in batch) {
+        const held = await this.#judge(batch)
+        if (held) following.push({ batch: held, skip: 0 })
+        continue
+      }
       let follows = continuation(this.#last, batch)
       if (follows.kind === 'new-epoch') {
         header ??= await this.#header()
@@ -165,9 +193,39 @@ export class PartitionReader {
         )
       }
       following.push({ batch, skip: follows.skip })
-      this.#last = { epoch: batch.epoch, sequence: batch.last }
+      this.#advance(batch)
     }
     return following
+  }
+
+  #advance({ epoch, last }: Pick<Batch, 'epoch' | 'last'>): void {
+    this.#last = { epoch, sequence: last }
+    this.#passed = undefined
+  }
+
+  /**
+   * What an entry that cannot be decoded stands for. Where the log goes on behind it, so does the reader; then it gives a batch
+   * without changes in the place of those that were in it.
+   *
+   * @throws HeadwaterError LOG_DAMAGED where changes are missing that it cannot have held
+   */
+  async #judge(entry: UnreadableEntry): Promise<Batch | undefined> {
+    const { partition } = this.#options
+    // The header first: what is appended after it can only be behind what it tells.
+    const header = await this.#header()
+    this.#checkHistory(header)
+    const place = placeOfStray(this.#last, entry.id, await this.#firstBehind(entry.id), header.sequence)
+    if (place === 'unknown') throw entry.unreadable
+    this.#strays.push(entry)
+    if (place === 'nothing') {
+      this.#passed = entry.id
+      this.#strayIds.push(entry.id)
+      return undefined
+    }
+    const { epoch, sequence: last } = stampOfEntry(entry.id)!
+    const first = this.#last.sequence + 1
+    this.#advance({ epoch, last })
+    return { partition, id: entry.id, epoch, first, last, time: 0, size: 0, changes: [] }
   }
 
   /** Nothing came: is there something that should have come? */
@@ -190,8 +248,21 @@ export class PartitionReader {
     if (lost > 0) throw new HistoryForked(this.#last.epoch, last.sequence + 1, this.#last.sequence)
   }
 
-  #range(count: number, to?: string): Promise<Batch[]> {
-    return readRange(this.#options, { epoch: this.#last.epoch, sequence: this.#last.sequence + 1 }, count, to)
+  /** The first batch behind an entry that can be decoded; one answer serves all strays before it. */
+  async #firstBehind(id: string): Promise<Batch | undefined> {
+    if (this.#ahead && this.#ahead.last > this.#last.sequence) return this.#ahead
+    for (let from = `(${id}`; ;) {
+      const entries = await readEntries(this.#options, from, strayPage)
+      this.#ahead = entries.find((one): one is Batch => !('unreadable' in one))
+      if (this.#ahead || entries.length < strayPage) return this.#ahead
+      from = `(${entries.at(-1)!.id}`
+    }
+  }
+
+  #range(count: number, to?: string): Promise<(Batch | UnreadableEntry)[]> {
+    const { epoch, sequence } = this.#last
+    const from = this.#passed === undefined ? `${epoch}-${sequence + 1}` : `(${this.#passed}`
+    return readEntries(this.#options, from, count, to)
   }
 
   async #header(): Promise<Header> {

@@ -36,6 +36,13 @@ export type WorkerEvent =
       /** The share of this partition; undefined without a limit. */
       readonly changesPerSecond: number | undefined
     })
+  /** Workers died here one after the other: changes go one at a time now, until the one that kills them is known. */
+  | (Where & {
+      readonly kind: 'isolating'
+      readonly deaths: number
+      readonly from: number
+      readonly to: number
+    })
   /** The group had disappeared from Redis and was made again where the worker stood. */
   | (Where & { readonly kind: 'group-restored' })
   /** The log lost history that the sink, or this worker, had seen. The partition goes on in the history that survived. */

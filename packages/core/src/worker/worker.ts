@@ -36,6 +36,16 @@ export interface GroupOptions {
    * many bad keys are no bad keys, but a sink that is wrong.
    */
   readonly parking?: { readonly keys?: number; readonly changesOfKey?: number }
+  /**
+   * So often a key may fail while the sink takes others, before it is parked. Default 20: with the default delays some five
+   * minutes. A sink that takes nothing uses up no attempts.
+   */
+  readonly attemptsMax?: number
+  /**
+   * So many workers in a row may die while they apply changes, before the one change that the last of them had in hand is parked.
+   * From 2, default 3.
+   */
+  readonly deathsMax?: number
   /** Where a group begins that is new to the log; one that is known goes on where it stands. Default `beginning`. */
   readonly start?: GroupStart
   /** At most so many keys a second are copied for `start: 'state'`, in this worker. Default: no limit. */
@@ -135,38 +145,42 @@ export async function startWorker(log: Log, options: WorkerOptions): Promise<Wor
   const tell = logger && logEvents(logger)
   const watches = new Map<string, HealthWatch>()
   const telemetries: GroupTelemetry[] = []
-  const runners = groups.map(({ group, sink, coalesce, concurrency, parking, copyKeysPerSecond }) => {
-    const watch = new HealthWatch(stalledAfterMs)
-    const telemetry = new GroupTelemetry(parts.namespace, group, watch)
-    watches.set(group, watch)
-    telemetries.push(telemetry)
-    return new GroupRunner({
-      parts,
-      health: watch,
-      telemetry,
-      context: { hasher, buckets: metadata.buckets, collections },
-      connection,
-      worker: name,
-      group,
-      sink,
-      presentation: new Presentation(sink, state),
-      copySources: { heads, latest, state, buckets: metadata.buckets, pace: new Pace(copyKeysPerSecond) },
-      leaseMs: Math.ceil(leaseMs * leaseShare),
-      coalesce,
-      scrubKeysPerSecond,
-      concurrency,
-      parking,
-      prefetch: { changes: options.prefetch?.changes ?? 1_000, size: options.prefetch?.size ?? 1_048_576 },
-      retry: options.retry ?? { firstMs: 100, maxMs: 30_000 },
-      onEvent(event) {
-        const { kind, partition } = event
-        if (kind === 'acquired' || kind === 'released' || kind === 'lost')
-          telemetry.rebalanced(partition, kind)
-        tell?.(event)
-        onEvent?.(event)
-      },
-    })
-  })
+  const runners = groups.map(
+    ({ group, sink, coalesce, concurrency, parking, attemptsMax, deathsMax, copyKeysPerSecond }) => {
+      const watch = new HealthWatch(stalledAfterMs)
+      const telemetry = new GroupTelemetry(parts.namespace, group, watch)
+      watches.set(group, watch)
+      telemetries.push(telemetry)
+      return new GroupRunner({
+        parts,
+        health: watch,
+        telemetry,
+        context: { hasher, buckets: metadata.buckets, collections },
+        connection,
+        worker: name,
+        group,
+        sink,
+        presentation: new Presentation(sink, state),
+        copySources: { heads, latest, state, buckets: metadata.buckets, pace: new Pace(copyKeysPerSecond) },
+        leaseMs: Math.ceil(leaseMs * leaseShare),
+        coalesce,
+        scrubKeysPerSecond,
+        concurrency,
+        parking,
+        attemptsMax,
+        deathsMax,
+        prefetch: { changes: options.prefetch?.changes ?? 1_000, size: options.prefetch?.size ?? 1_048_576 },
+        retry: options.retry ?? { firstMs: 100, maxMs: 30_000 },
+        onEvent(event) {
+          const { kind, partition } = event
+          if (kind === 'acquired' || kind === 'released' || kind === 'lost')
+            telemetry.rebalanced(partition, kind)
+          tell?.(event)
+          onEvent?.(event)
+        },
+      })
+    },
+  )
   for (const runner of runners) runner.start()
   // Redis that cannot be asked is what the health then tells.
   const observing = setInterval(
@@ -218,6 +232,8 @@ function checkGroup(
   coalesce: boolean
   concurrency: number
   parking: ParkingBounds
+  attemptsMax: number
+  deathsMax: number
   start: GroupStart
   copyKeysPerSecond: number
 } {
@@ -228,6 +244,8 @@ function checkGroup(
     concurrency,
     applyTimeoutMs,
     parking: { keys = 1_000, changesOfKey = 1_000 } = {},
+    attemptsMax = 20,
+    deathsMax = 3,
     start = 'beginning',
     copyKeysPerSecond = Number.POSITIVE_INFINITY,
   }: GroupOptions = 'sink' in given ? given : { sink: given }
@@ -248,6 +266,8 @@ function checkGroup(
     checkInteger(`concurrency of group ${group}`, concurrency, 1, sink.capabilities.concurrency)
   checkInteger(`parking.keys of group ${group}`, keys, 1, 1_000_000)
   checkInteger(`parking.changesOfKey of group ${group}`, changesOfKey, 1, 1_000_000)
+  checkInteger(`attemptsMax of group ${group}`, attemptsMax, 1, 1_000_000)
+  checkInteger(`deathsMax of group ${group}`, deathsMax, 2, 1_000)
   checkStart(group, sink, start)
   if (!(copyKeysPerSecond > 0)) {
     throw new HeadwaterError(
@@ -265,6 +285,8 @@ function checkGroup(
     coalesce: coalesce && sink.takes !== 'events' && sink.collection.state !== 'none',
     concurrency: concurrency ?? sink.capabilities.concurrency,
     parking: { keys, changesOfKey },
+    attemptsMax,
+    deathsMax,
   }
 }
 
