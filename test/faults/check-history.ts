@@ -83,11 +83,12 @@ export function checkHistory(evidence: Evidence): Verdict {
   const breach: Tell = (kind, what) => void breaches.push({ kind, what })
 
   checkNumbers(log, isLost, breach)
-  const placeOf = checkIds(attempts, log, breach)
+  const written = log.map((changes) => changes.filter((change) => !isMarker(change)))
+  const placeOf = checkIds(attempts, written, breach)
   const lost = checkAcknowledged(attempts, log, isLost, breach)
   checkRefused(attempts, placeOf, breach)
-  checkExpectations(attempts, log, breach)
-  const orphans = checkSinks(evidence, placeOf, breach)
+  checkExpectations(attempts, written, breach)
+  const orphans = checkSinks({ ...evidence, log: written }, placeOf, breach)
   checkSeen(evidence, placeOf, breach)
   checkTerms(evidence, breach)
 
@@ -108,17 +109,24 @@ export function checkHistory(evidence: Evidence): Verdict {
   }
 }
 
+/** What the log puts in by itself, at which sinks prove what they hold. */
+function isMarker({ collection }: RawChange): boolean {
+  return collection === 'headwater-marker'
+}
+
 /** Sequences are dense in each partition, versions for each key; epochs never fall, and hold nothing that was lost. */
 function checkNumbers(log: Evidence['log'], isLost: (place: Place) => boolean, breach: Tell): void {
   for (const [partition, changes] of log.entries()) {
     const versions = new Map<string, number>()
-    for (const [at, { sequence, epoch, key, version }] of changes.entries()) {
+    for (const [at, change] of changes.entries()) {
+      const { sequence, epoch, key, version } = change
       const where = `partition ${partition}, sequence ${sequence}`
       if (sequence !== at + 1) breach('out of order', `${where}: place ${at + 1} of the stream`)
       if (at > 0 && epoch < changes[at - 1]!.epoch)
         breach('out of order', `${where}: epoch ${epoch} after a later one`)
       if (isLost({ partition, epoch, sequence }))
         breach('out of order', `${where}: epoch ${epoch} was lost here`)
+      if (isMarker(change)) continue
       const before = versions.get(key) ?? 0
       if (version !== before + 1)
         breach('out of order', `${where}: version ${version} of ${key} after ${before}`)

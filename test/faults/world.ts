@@ -144,7 +144,7 @@ export class World implements AsyncDisposable {
     await Promise.all([world.startWorker(), world.startWorker(), world.startChildWriter()])
     for (const writer of ['ann', 'bob']) await world.#startWriter(writer)
     await eventually(async () => (await world.#tables()) || Promise.reject(new Error('No tables yet.')), {
-      timeoutMs: 30_000,
+      timeoutMs: 120_000,
     })
     world.#audit = new Audit(postgres.schema, world.log.namespace)
     await world.#audit.begin(world.#tableClient!)
@@ -369,11 +369,10 @@ export class World implements AsyncDisposable {
   }
 
   async #startWriter(name: string): Promise<void> {
-    const log = await connect(this.deployment.through(this.links.writers), {
-      namespace: this.log.namespace,
-      collections: [notes],
-      ...limits,
-    })
+    const target = this.deployment.through(this.links.writers)
+    const options = { namespace: this.log.namespace, collections: [notes], ...limits }
+    // Its own deadline is short for a machine that starts so many processes just now.
+    const log = await eventually(() => connect(target, options), { timeoutMs: 120_000 })
     this.#logs.push(log)
     const history = new HistoryFile(join(this.folder, name))
     this.#histories.push(history)

@@ -2,6 +2,7 @@
 import { notes } from '@headwater/conformance'
 import { connect, type ClusterTarget } from '@headwater/core'
 import type { RedisOptions } from 'ioredis'
+import { eventually } from '../support/eventually.ts'
 import { Random } from '../support/random.ts'
 import { HistoryFile } from './history-file.ts'
 import { Writer } from './writer.ts'
@@ -18,7 +19,10 @@ const { target, namespace, name, seed, file, lanes, ...limits } = JSON.parse(pro
 }
 const stopping = new AbortController()
 process.stdin.resume().on('end', () => stopping.abort())
-const log = await connect(target, { namespace, collections: [notes], ...limits })
+// A successor may be started while its links are broken.
+const log = await eventually(() => connect(target, { namespace, collections: [notes], ...limits }), {
+  timeoutMs: 120_000,
+})
 process.stdout.write('started\n')
 await new Writer({
   log,

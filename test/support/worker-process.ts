@@ -6,15 +6,20 @@ import { postgresSink } from '@headwater/postgres'
 import { redisSink } from '@headwater/redis'
 import { Redis } from 'ioredis'
 import { Pool } from 'pg'
+import { eventually } from './eventually.ts'
 import type { ToldEvent, WorkerProcessOptions, WorkerProcessSink } from './worker-process-options.ts'
 
 const options = JSON.parse(process.argv[2]!) as WorkerProcessOptions
 
-const log = await connect(options.log, {
-  namespace: options.namespace,
-  collections: [notes],
-  ...(options.attemptMs !== undefined && { attemptMs: options.attemptMs }),
-})
+const log = await eventually(
+  () =>
+    connect(options.log, {
+      namespace: options.namespace,
+      collections: [notes],
+      ...(options.attemptMs !== undefined && { attemptMs: options.attemptMs }),
+    }),
+  { timeoutMs: 60_000 },
+)
 const worker = await startWorker(log, {
   groups: Object.fromEntries(
     Object.entries(options.groups).map(([group, sink]) => [

@@ -124,6 +124,9 @@ describe('an append', () => {
     expect((await of('headwater.append.batch.size')).map(({ value }) => value)).toMatchObject([
       { sum: 4, count: 2 },
     ])
+    expect(await of('headwater.durability.replicas')).toMatchObject([
+      { value: 0, attributes: { 'headwater.durability': 'memory' } },
+    ])
   })
 })
 

@@ -12,6 +12,7 @@ import type { RetireFlags } from './commands/group.ts'
 import type { ImportOptions } from './commands/import.ts'
 import type { LagFlags } from './commands/lag.ts'
 import type { RebuildFlags } from './commands/rebuild.ts'
+import type { LostAction, LostFlags } from './commands/lost.ts'
 import type { RepairFlags } from './commands/repair.ts'
 import type { ReplayFlags } from './commands/replay.ts'
 import type { RetentionFlags } from './commands/retention.ts'
@@ -231,6 +232,26 @@ function commandLine(): Command {
       const { verify } = await import('./commands/verify.ts')
       await orCouldNotTell(verify(invocation(), groups, options))
     })
+
+  const lostKeys = program
+    .command('lost')
+    .description('changes that a failover or restore has lost, and that sinks still hold')
+  const decisions: Readonly<Record<LostAction, string>> = {
+    list: 'name them; ends with 1 where there are any',
+    revert: 'give the sinks what the log holds instead',
+    adopt: 'let them enter the log again, and so come to every sink',
+  }
+  for (const [action, what] of Object.entries(decisions) as [LostAction, string][]) {
+    const command = lostKeys
+      .command(action)
+      .description(what)
+      .argument('[groups...]', 'default: all of the config')
+      .action(async (groups: string[], options: LostFlags) => {
+        const { lost } = await import('./commands/lost.ts')
+        await lost(invocation(), action, groups, options)
+      })
+    if (action !== 'list') command.option('--dry-run', 'only say what would be done')
+  }
 
   program
     .command('scrub')

@@ -134,6 +134,13 @@ export {
 } from './worker/worker.ts'
 export type { WorkerEvent } from './worker/worker-event.ts'
 export type { Backoff } from './redis/backoff.ts'
+export {
+  findLost,
+  type FindLostOptions,
+  type LostKey,
+  type LostRange,
+  type LostReport,
+} from './lost/find-lost.ts'
 export type { Verdict } from './verify/verdict.ts'
 export {
   repair,

@@ -31,6 +31,7 @@ import type { Connection } from '../redis/connection.ts'
 import { checkValuesKept, StateReader, type Entity } from '../state/state-reader.ts'
 import { Steering } from '../steering/steering.ts'
 import { AppendTelemetry } from '../telemetry/append-telemetry.ts'
+import { replicasRequired } from './durability.ts'
 import type { NamespaceKeys, PartitionKeys } from './keys.ts'
 import {
   missingHeader,
@@ -91,6 +92,8 @@ export class Log implements AsyncDisposable {
     this.#context = { hasher, buckets: metadata.buckets, collections }
     this.#state = new StateReader(connection, keys, router, deadlineMs)
     const telemetry = new AppendTelemetry(namespace)
+    const { durability, replicas } = metadata
+    telemetry.declared(durability, replicasRequired(durability, replicas))
     this.#appender = new Appender({
       router,
       state: this.#state,

@@ -6,12 +6,14 @@ import {
   trace,
   type Attributes,
   type Counter,
+  type Gauge,
   type Histogram,
   type Meter,
   type Span,
   type Tracer,
 } from '@opentelemetry/api'
 import type { PreparedRequest } from '../append/prepared.ts'
+import type { Durability } from '../namespace/durability.ts'
 import { isHeadwaterError } from '../errors/headwater-error.ts'
 import * as names from './attribute-names.ts'
 import { batchBuckets, scopeName, secondsBuckets } from './instrumentation-scope.ts'
@@ -28,6 +30,7 @@ interface AppendMetrics {
   readonly sent: Counter
   readonly duration: Histogram
   readonly batchSize: Histogram
+  readonly durability: Gauge
 }
 
 /**
@@ -84,6 +87,12 @@ export class AppendTelemetry {
     }
   }
 
+  /** What the namespace promises of an acknowledged append, and how many replicas must have it for that. */
+  declared(durability: Durability, replicas: number): void {
+    const attributes = { [names.destinationName]: this.#namespace, [names.durability]: durability }
+    this.#metrics?.durability.record(replicas, attributes)
+  }
+
   /** A batch went out with so many changes. */
   batch(partition: number, changes: number): void {
     this.#metrics?.batchSize.record(changes, this.#shapeOf(partition).attributes)
@@ -116,6 +125,10 @@ function appendMetrics(meter: Meter): AppendMetrics {
       unit: 's',
       description: 'From the call of append to its acknowledgement.',
       advice: { explicitBucketBoundaries: secondsBuckets },
+    }),
+    durability: meter.createGauge(names.durabilityReplicas, {
+      unit: '{replica}',
+      description: 'Replicas that must have an append before it is acknowledged, by the declared durability.',
     }),
     batchSize: meter.createHistogram(names.appendBatchSize, {
       unit: '{change}',

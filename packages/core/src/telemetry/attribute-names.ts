@@ -24,11 +24,16 @@ export const outcome = 'headwater.outcome'
 /** What happened to the lease of a partition: acquired, released or lost. */
 export const lease = 'headwater.lease'
 
+/** What an acknowledged append of a namespace survives, as declared: memory, disk, replicated or all-replicas. */
+export const durability = 'headwater.durability'
+
 export const operationDuration = 'messaging.client.operation.duration'
 export const sentMessages = 'messaging.client.sent.messages'
 export const processDuration = 'messaging.process.duration'
 /** Changes by what became of them at the sink. */
 export const changes = 'headwater.changes'
+/** Replicas that must have an append before it is acknowledged. */
+export const durabilityReplicas = 'headwater.durability.replicas'
 export const appendBatchSize = 'headwater.append.batch.size'
 export const applyBatchSize = 'headwater.apply.batch.size'
 /** From the append, by the clock of Redis, to the end of the apply, by that of the worker. */
