@@ -22,6 +22,8 @@ export interface LifeOptions {
   readonly pace?: readonly [number, number]
   /** See `WorldOptions`. */
   readonly lanes?: number
+  /** See `WorldOptions`. */
+  readonly leaseMs?: number
   /** Only these deeds, by name. Default all that are possible. */
   readonly only?: readonly string[]
   readonly postgres: OwnPostgresServer
@@ -47,6 +49,7 @@ export async function live({
   faults,
   pace = [20, 80],
   lanes,
+  leaseMs,
   only,
   postgres,
   onProgress = () => {},
@@ -60,7 +63,13 @@ export async function live({
     pace,
     ...(only && { only }),
   })
-  await using world = await World.begin({ seed, deployment, postgres, ...(lanes !== undefined && { lanes }) })
+  await using world = await World.begin({
+    seed,
+    deployment,
+    postgres,
+    ...(lanes !== undefined && { lanes }),
+    ...(leaseMs !== undefined && { leaseMs }),
+  })
   const half = Math.ceil(plans.length / 2)
   const recoveries = await rage(world, plans.slice(0, half), onProgress)
   if (kind === 'forked') recoveries.push(...(await restoreOlderCopy(world)))

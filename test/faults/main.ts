@@ -16,6 +16,7 @@ const { values } = parseArgs({
     faults: { type: 'string', default: '30' },
     pace: { type: 'string', default: '1500-4000' },
     lanes: { type: 'string', default: '12' },
+    lease: { type: 'string', default: '1000' },
     only: { type: 'string' },
     report: { type: 'string' },
     verbose: { type: 'boolean', default: false },
@@ -84,18 +85,26 @@ function tell(name: string, { seconds, counts, breaches, recoveries, deeds, fenc
 
 function lead(kind: LifeKind, seed: number): Promise<LifeReport> {
   const program = fileURLToPath(new URL('life-process.ts', import.meta.url))
-  const options = JSON.stringify({ kind, seed, faults, pace, lanes, only: values.only?.split('; ') })
+  const options = JSON.stringify({
+    kind,
+    seed,
+    faults,
+    pace,
+    lanes,
+    leaseMs: Number(values.lease),
+    only: values.only?.split('; '),
+  })
   const child = spawn(
     process.execPath,
     ['--conditions=@headwater/source', '--import', 'tsx', program, options],
     { cwd: fileURLToPath(new URL('..', import.meta.url)), stdio: ['ignore', 'pipe', 'pipe'] },
   )
   let [said, complained] = ['', '']
+  if (values.verbose) child.stderr.pipe(process.stderr)
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text))
   child.stderr.setEncoding('utf8').on('data', (text: string) => (complained += text))
   return new Promise((resolve, reject) => {
     child.on('exit', (code, signal) => {
-      if (values.verbose) process.stderr.write(complained)
       if (code === 0) resolve(JSON.parse(said) as LifeReport)
       else reject(new Error(`ended with ${signal ?? code}: ${complained.slice(-3_000)}`))
     })

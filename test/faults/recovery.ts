@@ -1,5 +1,5 @@
 import { eventually } from '../support/eventually.ts'
-import { groups, leaseMs, type World } from './world.ts'
+import { groups, type World } from './world.ts'
 
 /** How long something took to work again, and how long it may take. */
 export interface Recovery {
@@ -14,7 +14,7 @@ const appendsMs = 2_000
  * By then a worker is connected too, or its partition is taken over: within a lease, a poll and a second. A partition that has
  * failed again and again is begun anew after 5 seconds at most.
  */
-const sinksMs = appendsMs + leaseMs + 1_100 + 5_000
+const sinksMs = ({ leaseMs }: World): number => appendsMs + leaseMs + 1_100 + 5_000
 
 /** How long it takes from now on until every partition acknowledges an append that began later than now, and both sinks have it. */
 export async function measureRecovery(world: World, deed: string): Promise<Recovery[]> {
@@ -37,6 +37,6 @@ export async function measureRecovery(world: World, deed: string): Promise<Recov
       ),
     ),
   )
-  const sinks = { deed: `${deed}: sinks`, tookMs: performance.now() - mendedAt, boundMs: sinksMs }
+  const sinks = { deed: `${deed}: sinks`, tookMs: performance.now() - mendedAt, boundMs: sinksMs(world) }
   return [appends, sinks]
 }

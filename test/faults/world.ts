@@ -29,9 +29,6 @@ import { Writer } from './writer.ts'
 
 export const groups = ['cache', 'table'] as const
 const partitions = 4
-/** How long a worker's right to a partition lasts without a sign of life. */
-export const leaseMs = 1_000
-const limits = { deadlineMs: 1_500, attemptMs: 500 }
 
 /** Where a copy of the log's Redis was taken: what it holds at most, by partition. */
 export interface Copy {
@@ -52,6 +49,8 @@ export interface WorldOptions {
   readonly postgres: OwnPostgresServer
   /** Appends at a time of each of the three writers. Default 6. */
   readonly lanes?: number
+  /** How long a worker's right to a partition lasts without a sign of life; other time limits follow it. Default 1,000. */
+  readonly leaseMs?: number
 }
 
 /**
@@ -70,6 +69,7 @@ export class World implements AsyncDisposable {
   /** The wall clock of the log's server and of the workers, where it can be set wrong. */
   readonly clock: Clock | undefined
   readonly folder: string
+  readonly leaseMs: number
   /** What workers told that are gone. */
   readonly #pastEvents: ToldEvent[] = []
   readonly #table: PostgresLink
@@ -92,6 +92,7 @@ export class World implements AsyncDisposable {
     this.deployment = parts.deployment
     this.#random = parts.random
     this.#lanes = parts.lanes
+    this.leaseMs = parts.leaseMs
     this.cache = parts.cache
     this.postgres = parts.postgres
     this.links = parts.links
@@ -106,7 +107,13 @@ export class World implements AsyncDisposable {
     )
   }
 
-  static async begin({ seed, deployment: name, postgres, lanes = 6 }: WorldOptions): Promise<World> {
+  static async begin({
+    seed,
+    deployment: name,
+    postgres,
+    lanes = 6,
+    leaseMs = 1_000,
+  }: WorldOptions): Promise<World> {
     const folder = await mkdtemp(join(tmpdir(), 'headwater-faults-'))
     const clock = name === 'single' ? Clock.make(folder) : undefined
     const deployment = await startDeployment(name, folder, clock)
@@ -119,6 +126,7 @@ export class World implements AsyncDisposable {
     const world = new World({
       random: new Random(seed),
       lanes,
+      leaseMs,
       folder,
       clock,
       deployment,
@@ -212,8 +220,8 @@ export class World implements AsyncDisposable {
       log: this.deployment.through(this.links.workers),
       namespace: this.log.namespace,
       groups: { cache: redis, table },
-      leaseMs,
-      attemptMs: limits.attemptMs,
+      leaseMs: this.leaseMs,
+      attemptMs: this.#limits.attemptMs,
     })
     if (this.#stopped) await worker.kill('SIGKILL')
     this.#workers.push(worker)
@@ -243,7 +251,7 @@ export class World implements AsyncDisposable {
       seed: this.#random.below(1_000_000),
       file: join(this.folder, name),
       lanes: this.#lanes,
-      ...limits,
+      ...this.#limits,
     }
     const program = fileURLToPath(new URL('writer-process.ts', import.meta.url))
     const child = spawn(
@@ -370,7 +378,7 @@ export class World implements AsyncDisposable {
 
   async #startWriter(name: string): Promise<void> {
     const target = this.deployment.through(this.links.writers)
-    const options = { namespace: this.log.namespace, collections: [notes], ...limits }
+    const options = { namespace: this.log.namespace, collections: [notes], ...this.#limits }
     // Its own deadline is short for a machine that starts so many processes just now.
     const log = await eventually(() => connect(target, options), { timeoutMs: 120_000 })
     this.#logs.push(log)
@@ -391,6 +399,10 @@ export class World implements AsyncDisposable {
       },
     })
     this.#writing.push(writer.run())
+  }
+
+  get #limits(): { readonly deadlineMs: number; readonly attemptMs: number } {
+    return { deadlineMs: this.leaseMs * 1.5, attemptMs: this.leaseMs / 2 }
   }
 
   async #readCache(): Promise<Map<string, string>> {
@@ -465,6 +477,7 @@ async function startDeployment(
 interface WorldParts {
   readonly random: Random
   readonly lanes: number
+  readonly leaseMs: number
   readonly folder: string
   readonly clock: Clock | undefined
   readonly deployment: Deployment
