@@ -12,7 +12,7 @@ import {
 } from '@headwater/core'
 import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { Redis, type RedisOptions } from 'ioredis'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { counters } from '../decider/counter.ts'
 import { codeBlocks } from './code-blocks.ts'
 
@@ -95,7 +95,7 @@ it('what a worker needs besides, a program does not have', async () => {
 it('who looks after a log trims it and retires groups with the permissions that docs/keys.md lists', async () => {
   await admin.call('ACL', 'LOG', 'RESET')
   const options = { namespace: 'shop', collections: [notes, counters], partitions: 2 }
-  const rules = ['application', 'upkeep'].flatMap(rulesOf)
+  const rules = ['application', 'operator'].flatMap(rulesOf)
   await using log = await connect(await userWith(rules), options)
   await log.append(notes.put({ id: 'a', content: 1 }))
   await setRetention(log, { retentionMs: 0 })
@@ -104,4 +104,50 @@ it('who looks after a log trims it and retires groups with the permissions that 
   const groups = new Set((await log.groups()).map(({ group }) => group))
   for (const group of groups) await retireGroup(log, group)
   expect(await refusals()).toEqual([])
+})
+
+describe('a producer', () => {
+  it('appends, and can do nothing else to a log', async () => {
+    await admin.call('ACL', 'LOG', 'RESET')
+    const options = { namespace: 'shop', collections: [notes], create: false, deadlineMs: 1_000 }
+    await using log = await connect(await userWith(rulesOf('producer')), options)
+    const { version } = await log.append(notes.put({ id: 'p', content: 1 }), { idempotencyKey: 'p' })
+    await log.append(notes.patch('p', { content: 2 }), { expected: version })
+    await log.append(notes.delete('p'))
+    expect(await refusals()).toEqual([])
+    await expect(trim(log)).rejects.toMatchObject({ code: 'REDIS_REFUSED' })
+    const entries = async () => {
+      for await (const change of log.read(0)) return change
+      return undefined
+    }
+    await expect(entries()).rejects.toMatchObject({ code: 'REDIS_REFUSED' })
+  })
+})
+
+describe('a viewer', () => {
+  it('sees everything, and changes nothing', async () => {
+    await using writer = await connect(server.options, { namespace: 'shop', collections: [notes] })
+    const { position } = await writer.append(notes.put({ id: 'v', content: 1 }))
+    await admin.call('ACL', 'LOG', 'RESET')
+    const options = { namespace: 'shop', collections: [notes], create: false, deadlineMs: 1_000 }
+    await using log = await connect(await userWith(rulesOf('viewer')), options)
+    expect(await log.get(notes, 'v')).toMatchObject({ value: { content: 1 } })
+    const partition = Number(position.split(':')[0])
+    const seen: string[] = []
+    for await (const { key } of log.read(partition)) seen.push(key)
+    expect(seen).toContain('v')
+    await using feed = log.feed(notes, { from: 'snapshot' })
+    await feed.started
+    expect(await log.collections()).toContainEqual(expect.objectContaining({ name: 'notes' }))
+    await log.groups()
+    await retention(log)
+    expect(await refusals()).toEqual([])
+    const before = await admin.call('DEBUG', 'DIGEST')
+    await expect(log.append(notes.put({ id: 'v', content: 2 }))).rejects.toMatchObject({
+      code: 'REDIS_REFUSED',
+    })
+    await expect(trim(log)).rejects.toMatchObject({ code: 'REDIS_REFUSED' })
+    await expect(setRetention(log, { retentionMs: 1_000 })).rejects.toMatchObject({ code: 'REDIS_REFUSED' })
+    expect(await admin.call('DEBUG', 'DIGEST')).toEqual(before)
+  })
 })

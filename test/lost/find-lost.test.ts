@@ -104,7 +104,7 @@ describe('what a restored older copy has lost', () => {
     expect(report).toMatchObject({ mended: 3, failed: 0 })
     await drained(log, 'other')
     expect(contents(other)).toEqual({ kept: 1, changed: 2, made: 2 })
-    expect(await log.get(notes, 'changed')).toMatchObject({ version: expect.stringMatching(/^2@/) })
+    expect((await log.get(notes, 'changed'))?.version).toMatch(/^2@/)
     expect((await findLost(log, sink, { group: 'copy' })).keys).toEqual([])
     await Promise.all([worker.stop(), others.stop()])
   })

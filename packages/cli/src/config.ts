@@ -5,7 +5,9 @@ type CaptureConfig = Omit<StateCaptureOptions, 'onEvent'>
 
 /** What a `headwater.config.ts` exports by default. Flags and environment variables win over it. */
 export interface Config
-  extends Partial<Omit<ConnectOptions, 'create'>>, Omit<WorkerOptions, 'groups' | 'onEvent' | 'logger'> {
+  extends
+    Partial<Omit<ConnectOptions, 'create' | 'credentials'>>,
+    Omit<WorkerOptions, 'groups' | 'onEvent' | 'logger'> {
   /** Where the log lives. Default: `--redis`, else the environment variable `REDIS_URL`. */
   readonly redis?: RedisTarget
   /** What `headwater run` works for. A function is called by `run` alone, so that no other command opens the sinks' clients. */

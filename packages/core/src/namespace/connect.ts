@@ -6,7 +6,7 @@ import { createHasher } from '../change/content-hash.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { Connection } from '../redis/connection.ts'
 import { attemptMsDefault, persist } from '../redis/persist.ts'
-import { clientFactory, type RedisTarget } from '../redis/target.ts'
+import { clientFactory, type Credentials, type RedisTarget } from '../redis/target.ts'
 import type { Durability } from './durability.ts'
 import { durabilities } from './durability.ts'
 import { Log } from './log.ts'
@@ -25,6 +25,11 @@ export interface ConnectOptions {
   readonly durability?: Durability
   /** How many replicas the deployment has, for `replicated` and `all-replicas`. Fixed at creation. Default 0. */
   readonly replicas?: number
+  /**
+   * Asked for user and password before each connection, also one that is made again: so passwords may change while the
+   * program runs. Default: those of the target.
+   */
+  readonly credentials?: () => Credentials
   /** How long a call goes on trying while Redis is away, in ms. Default 10,000. */
   readonly deadlineMs?: number
   /** After which silence a connection counts as dead, in ms. Default 3,000. */
@@ -46,7 +51,7 @@ const hourMs = 3_600_000
 export async function connect(target: RedisTarget, options: ConnectOptions): Promise<Log> {
   const { namespace, collections = [], deadlineMs = 10_000, attemptMs = attemptMsDefault } = options
   checkOptions(options)
-  const createClient = clientFactory(target)
+  const createClient = clientFactory(target, options.credentials)
   const openConnection = (purpose: string): Connection =>
     new Connection(() => createClient(`headwater:${namespace}:${purpose}`))
   const connection = openConnection('commands')

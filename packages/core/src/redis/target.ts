@@ -13,6 +13,12 @@ export interface ClusterTarget {
   readonly options?: ClusterOptions
 }
 
+/** Who a program is to Redis. */
+export interface Credentials {
+  readonly username?: string
+  readonly password: string
+}
+
 /** Makes a new client for the same server, under a name that `CLIENT LIST` shows. */
 export type ClientFactory = (connectionName: string) => RedisClient
 
@@ -41,8 +47,25 @@ const sentOnce = {
   reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
 } as const satisfies Record<string, unknown>
 
-/** @throws HeadwaterError OPTION_INVALID */
-export function clientFactory(target: RedisTarget): ClientFactory {
+/**
+ * @param credentials asked before each connection, also when one is made again
+ * @throws HeadwaterError OPTION_INVALID
+ */
+export function clientFactory(target: RedisTarget, credentials?: () => Credentials): ClientFactory {
+  const create = factoryFor(target)
+  if (!credentials) return create
+  return (connectionName) => {
+    const client = create(connectionName, credentials())
+    // On a Cluster these are for connections to come; elsewhere ioredis looks here whenever it connects again.
+    const options = isCluster(client) ? client.options.redisOptions! : client.options
+    client.on('close', () => Object.assign(options, credentials()))
+    return client
+  }
+}
+
+type ClientFactoryWith = (connectionName: string, credentials?: Credentials) => RedisClient
+
+function factoryFor(target: RedisTarget): ClientFactoryWith {
   if (typeof target === 'string') return forOptions(parseUrl(target))
   if (typeof target !== 'object' || target === null) {
     throw new HeadwaterError(
@@ -52,26 +75,33 @@ export function clientFactory(target: RedisTarget): ClientFactory {
   }
   if (isCluster(target)) {
     refusePrefix(target.options.keyPrefix ?? target.options.redisOptions?.keyPrefix)
-    return (connectionName) => target.duplicate([], clusterOptions(target.options, connectionName))
+    return (connectionName, credentials) =>
+      target.duplicate([], clusterOptions(target.options, connectionName, credentials))
   }
   if (isRedis(target)) {
     refusePrefix(target.options.keyPrefix)
-    return (connectionName) => target.duplicate({ ...sentOnce, connectionName })
+    return (connectionName, credentials) => target.duplicate({ ...sentOnce, connectionName, ...credentials })
   }
   if ('nodes' in target) {
     const { nodes, options = {} } = target
     refusePrefix(options.keyPrefix ?? options.redisOptions?.keyPrefix)
-    return (connectionName) => new Cluster([...nodes], clusterOptions(options, connectionName))
+    return (connectionName, credentials) =>
+      new Cluster([...nodes], clusterOptions(options, connectionName, credentials))
   }
   return forOptions(target)
 }
 
-function forOptions(options: RedisOptions): ClientFactory {
+function forOptions(options: RedisOptions): ClientFactoryWith {
   refusePrefix(options.keyPrefix)
-  return (connectionName) => new Redis({ ...options, ...sentOnce, connectionName })
+  return (connectionName, credentials) =>
+    new Redis({ ...options, ...sentOnce, connectionName, ...credentials })
 }
 
-function clusterOptions(options: ClusterOptions, connectionName: string): ClusterOptions {
+function clusterOptions(
+  options: ClusterOptions,
+  connectionName: string,
+  credentials: Credentials | undefined,
+): ClusterOptions {
   return {
     ...options,
     enableOfflineQueue: false,
@@ -81,7 +111,7 @@ function clusterOptions(options: ClusterOptions, connectionName: string): Cluste
     slotsRefreshTimeout: options.slotsRefreshTimeout ?? 2_000,
     // Else a command whose connection broke would be sent again, and only what became of that be told.
     retryDelayOnFailover: 0,
-    redisOptions: { ...options.redisOptions, ...sentOnce, connectionName },
+    redisOptions: { ...options.redisOptions, ...sentOnce, connectionName, ...credentials },
   }
 }
 
