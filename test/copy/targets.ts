@@ -17,7 +17,7 @@ export interface VersionedTarget {
   close(): Promise<void>
 }
 
-export function pointedRedis(server: RedisServer): VersionedTarget {
+export function pointedRedis(server: RedisServer): VersionedTarget & { readonly id: string } {
   const name = `${server.namespacePrefix}${randomUUID()}`
   const clients: Redis[] = []
   const connect = (): Redis => {
@@ -28,6 +28,7 @@ export function pointedRedis(server: RedisServer): VersionedTarget {
   const reader = connect()
   return {
     name: 'redis behind a pointer',
+    id: name,
     sink: () =>
       redisSink({
         client: connect(),
