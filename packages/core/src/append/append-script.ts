@@ -65,7 +65,8 @@ export function encodeAppend(keys: PartitionKeys, batch: AppendBatch, resultsWin
   let expectations = ''
   let single = true
 
-  for (const [index, { changes, idempotencyField, metadata: json, trace }] of batch.requests.entries()) {
+  for (let index = 0; index < batch.requests.length; index++) {
+    const { changes, idempotencyField, metadata: json, trace } = batch.requests[index]!
     if (changes.length > 1) single = false
     if (idempotencyField !== undefined) pairs.push(index + 1, idempotencyField)
     if (json !== undefined) indexIn(metadata, json)
@@ -172,7 +173,9 @@ function layOut(keys: PartitionKeys, slots: readonly Slot[], changesCount: numbe
     fields.push('')
     let high = 0
     let low = 0
-    for (const [at, { escapedKey, hash, operation }] of changes.entries()) {
+    // Without `entries()`, which makes a pair for each change.
+    for (let at = 0; at < changes.length; at++) {
+      const { escapedKey, hash, operation } = changes[at]!
       const number = numbers[at]!
       fields.push(escapedKey)
       writePiece(end, number, hash, operation, collection.schemaVersion)

@@ -329,7 +329,7 @@ export class Appender {
     context: AppendContext,
     answer: (results: AppendResult[]) => T,
   ): Promise<T> {
-    const [{ collection, key, partition }] = changes as readonly [RoutedChange]
+    const { collection, key, partition } = changes[0]!
     let size = context.metadata?.length ?? 0
     for (const { payload, key, folded } of changes)
       size += payload.length + key.length + (folded?.length ?? 0)

@@ -228,9 +228,9 @@ export class Batcher {
   }
 
   #settle(batch: AppendBatch, verdicts: readonly Verdict[]): void {
-    for (const [index, request] of batch.requests.entries()) {
-      settleRequest(this.#options.partition, request, verdicts[index]!)
-    }
+    const { requests } = batch
+    for (let index = 0; index < requests.length; index++)
+      settleRequest(this.#options.partition, requests[index]!, verdicts[index]!)
   }
 }
 
