@@ -306,6 +306,26 @@ describe('a capture of state by replication', () => {
     expect(pair.events.some(({ kind }) => kind === 'target-went-back')).toBe(true)
   })
 
+  it('waits for a log that is away longer than an append would, also while it compares everything', async () => {
+    await using pair = await startPair()
+    for (let index = 0; index < 50; index++) await pair.clients.source.hset(`hash:${index}`, 'n', index)
+    await using toLog = await startProxy(pair.logServer.options)
+    const options = { namespace: pair.namespace, collections: Object.values(collections) }
+    await using log = await connect(toLog.address, { ...options, deadlineMs: 200, attemptMs: 100 })
+    await using capture = await pair.capture({}, log)
+    for (let round = 0; round < 3; round++) {
+      toLog.refuse()
+      toLog.cut()
+      const before = pair.events.length
+      await pair.clients.source.call('SWAPDB', 0, 1)
+      await eventually(() =>
+        expect(pair.events.slice(before).some(({ kind }) => kind === 'retrying')).toBe(true),
+      )
+      await toLog.accept()
+    }
+    expect(await lasting(pair, capture)).toEqual([])
+  })
+
   it('takes back what a failover of the source has lost', async () => {
     await using set = await startSentinel()
     await using logServer = await startRedis({ own: true })

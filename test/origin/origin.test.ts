@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { connect, defineCollection, isHeadwaterError, type Log } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
+import { startProxy, startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import { eventually } from '../support/eventually.ts'
 import { Random } from '../support/random.ts'
 import { rawChanges, rawEntryCount } from '../support/raw-log.ts'
 import { givenSeed } from '../support/seed.ts'
@@ -157,6 +158,20 @@ describe('a position of an origin', () => {
     await origin.append([user(4)], 0)
     expect(await ages()).toEqual([1, 2, 4])
   })
+})
+
+it('is renewed by whoever has it also after the answer to a renewal was lost', async () => {
+  await using proxy = await startProxy(server.options)
+  await using far = await connect(proxy.address, { namespace, ...fed, deadlineMs: 300 })
+  const origin = await far.origin('legacy', fed)
+  await origin.append([user(1)], 5)
+  const lost = proxy.loseReply('EVALSHA').then(() => proxy.refuse())
+  await expect(origin.renew()).rejects.toMatchObject({ retryable: true })
+  await lost
+  await proxy.accept()
+  await eventually(() => origin.renew())
+  await origin.append([user(2)], 0)
+  expect(await ages()).toEqual([1, 2])
 })
 
 it('never puts an older value over a newer one, whoever reads the source and however late he appends', async () => {

@@ -60,6 +60,8 @@ export class Origin {
   readonly #appender: Appender
   readonly #heads: StateHeads
   readonly #collections: readonly AnyCollection[]
+  /** In every token of ours and in nobody else's. */
+  readonly #mark = randomBytes(9).toString('base64url')
   #token = ''
   #progress: string | undefined
   #latest: AppendOrigin | undefined
@@ -233,10 +235,13 @@ export class Origin {
 
   /** @param holds the token that must still hold; '' to take it from anybody */
   async #take(holds: string): Promise<void> {
-    const mark = randomBytes(9).toString('base64url')
     const collections = this.#collections.map(({ name }) => name)
-    for (let tooLow = 0; ;) {
-      const input = { keys: [this.#keys.origins], args: [this.name, mark, holds, tooLow, ...collections] }
+    // Ours, as far as we know: a renewal whose reply was lost has gone beyond it, and that is as good as a new one.
+    for (let tooLow = Number.parseInt(holds, 10) || 0; ;) {
+      const input = {
+        keys: [this.#keys.origins],
+        args: [this.name, this.#mark, holds, tooLow, ...collections],
+      }
       const [word, held, rest] = (await this.#run(takeScript, input)) as string[]
       if (word === 'fenced') throw originFenced(this.name)
       if (word === 'fed') {

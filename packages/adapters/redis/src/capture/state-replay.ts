@@ -79,10 +79,10 @@ export class StateReplay {
   }
 
   async #applySpool(): Promise<void> {
-    const { spool, origin, reader } = this.#options
+    const { spool, origin, reader, writer } = this.#options
     const { generation } = spool
     // Offsets of one history only rise; another one may begin with lower ones.
-    if (this.#generation >= 0 && this.#generation !== generation) await origin.renew()
+    if (this.#generation >= 0 && this.#generation !== generation) await writer.persist(() => origin.renew())
     this.#generation = generation
     reader.reset()
     this.#commandKeys ??= await reader.ask(0, (client) => CommandKeys.of(client))

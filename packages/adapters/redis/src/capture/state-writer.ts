@@ -81,7 +81,7 @@ export class StateWriter {
     for (let from = 0; from < all.length;) {
       const some = all.slice(from, from + this.#keysAtOnce)
       from += some.length
-      await this.#persist(async () => {
+      await this.persist(async () => {
         const { position, text } = moment()
         const values = await this.#read(captured, some)
         const outcomes = await this.#options.origin.append(
@@ -96,7 +96,7 @@ export class StateWriter {
 
   /** Saves how far it is, unless the log may have lost what it had. */
   async save(progress: string): Promise<'saved' | 'log-may-have-lost'> {
-    return await this.#persist(() => this.#options.origin.save(progress))
+    return await this.persist(() => this.#options.origin.save(progress))
   }
 
   async #read(
@@ -161,8 +161,8 @@ export class StateWriter {
     )
   }
 
-  /** Repeats what fails for a reason that passes. */
-  async #persist<T>(attempt: () => Promise<T>): Promise<T> {
+  /** Repeats what the log refuses for a reason that passes: it must be safe to repeat. */
+  async persist<T>(attempt: () => Promise<T>): Promise<T> {
     const { origin, signal, onEvent } = this.#options
     let failed = false
     for (let waitMs = RETRY_MS.first; ; waitMs = Math.min(waitMs * 2, RETRY_MS.most)) {

@@ -25,7 +25,7 @@ export interface SweepOptions {
  */
 export async function sweep(captured: CapturedCollection, options: SweepOptions): Promise<number> {
   const keys = await bringKeys(captured, options)
-  await removeGone(captured, options)
+  await options.writer.persist(() => removeGone(captured, options))
   return keys
 }
 
