@@ -102,6 +102,12 @@ it('who looks after a log trims it and retires groups with the permissions that 
   await trim(log)
   expect((await retention(log)).partitions).toHaveLength(2)
   const groups = new Set((await log.groups()).map(({ group }) => group))
+  const [first] = groups
+  await log.parking(first!).redrive()
+  await log.parking(first!).drop({ all: true })
+  await log.steering.pause(first!)
+  await log.steering.resume(first!)
+  await expect(log.steering.drain('nobody')).rejects.toMatchObject({ code: 'WORKER_UNKNOWN' })
   for (const group of groups) await retireGroup(log, group)
   expect(await refusals()).toEqual([])
 })
