@@ -86,8 +86,9 @@ export class Appender {
       const context = this.#context(options)
       if (isList(requests)) return this.#track(this.#appendList(requests, options.expected, context))
       const request = requests
-      const expected = options.expected ?? 'any'
+      const { expected = 'any' } = options
       if (typeof expected !== 'string') {
+        if (!Array.isArray(expected)) encodeExpected(expected as never)
         throw new HeadwaterError(
           'EXPECTED_INVALID',
           'A list of expectations goes with a list of changes; this append has one change.',

@@ -29,10 +29,29 @@ export interface Router {
  * @throws HeadwaterError VALUE_INVALID
  */
 export function validate<T>(collection: CollectionOf<T>, value: unknown): T | Promise<T> {
-  const result = collection.schema['~standard'].validate(value)
-  return result instanceof Promise
-    ? result.then((late) => accepted(collection, late))
-    : accepted(collection, result)
+  let result: ReturnType<(typeof collection.schema)['~standard']['validate']>
+  try {
+    result = collection.schema['~standard'].validate(value)
+  } catch (error) {
+    throw tooDeep(collection, error)
+  }
+  if (!(result instanceof Promise)) return accepted(collection, result)
+  return result.then(
+    (late) => accepted(collection, late),
+    (error: unknown) => {
+      throw tooDeep(collection, error)
+    },
+  )
+}
+
+/** What recurses through a value runs out of stack where it is nested too deeply; anything else is the schema's own trouble. */
+function tooDeep(collection: AnyCollection, error: unknown): unknown {
+  if (!(error instanceof RangeError)) return error
+  return new HeadwaterError(
+    'VALUE_INVALID',
+    `A value of ${collection.name} is nested too deeply: flatten it, or store its inner part as text.`,
+    { cause: error },
+  )
 }
 
 function accepted<T>(collection: CollectionOf<T>, result: StandardSchemaV1.Result<T>): T {
@@ -78,7 +97,7 @@ function encode(collection: AnyCollection, key: string, value: unknown): string 
     checkSize(collection, key, payload)
     return payload
   } catch (error) {
-    if (!isHeadwaterError(error, 'VALUE_INVALID')) throw error
+    if (!isHeadwaterError(error, 'VALUE_INVALID')) throw tooDeep(collection, error)
     throw new HeadwaterError(
       'VALUE_INVALID',
       `The value of key ${JSON.stringify(key.slice(0, 100))} of ${collection.name}: ${error.message}`,
