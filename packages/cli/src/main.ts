@@ -430,10 +430,12 @@ function commandLine(): Command {
     )
     .option('--user <name>', 'the ACL user whose permissions to look at (default: the one of the URL)')
     .addOption(
-      new Option('--role <role...>', 'what that user is for (default: all)').choices([
+      new Option('--role <role...>', 'what that user is for (default: everything)').choices([
         'application',
+        'producer',
+        'viewer',
         'worker',
-        'upkeep',
+        'operator',
       ]),
     )
     .action(async (options: DoctorFlags) => {

@@ -14,7 +14,7 @@ export interface DiagnoseOptions {
   readonly sinks?: Readonly<Record<string, AnySink>>
   /** Whose permissions to look at: of the ACL user of this name. Default: of the one that this program is connected as. */
   readonly user?: string
-  /** What that user is for. Default all. */
+  /** What that user is for. Default `application`, `worker` and `operator`: everything. */
   readonly roles?: readonly Role[]
 }
 
@@ -32,7 +32,7 @@ const bySeverity: readonly Severity[] = ['problem', 'warning', 'unknown', 'ok']
  * @throws HeadwaterError REDIS_UNAVAILABLE; what is wrong with everything else is a finding
  */
 export async function diagnose(log: Log, options: DiagnoseOptions = {}): Promise<Diagnosis> {
-  const { sinks = {}, user, roles = ['application', 'worker', 'upkeep'] } = options
+  const { sinks = {}, user, roles = ['application', 'worker', 'operator'] } = options
   const parts = logParts(log)
   const { connection, metadata, keys, deadlineMs } = parts
   const servers = await serverFacts(connection, deadlineMs)

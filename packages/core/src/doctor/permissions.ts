@@ -2,51 +2,74 @@ import type { Redis } from 'ioredis'
 import { Findings, type Finding } from './finding.ts'
 
 /** What an ACL user may be there for; docs/keys.md has the rules. */
-export type Role = 'application' | 'worker' | 'upkeep'
+export type Role = 'application' | 'producer' | 'viewer' | 'worker' | 'operator'
 
 /** Stand for a key of the log and for one of its channels. */
 const [key, channel] = ['<key>', '<channel>']
 
-/** Every command that a role calls, by itself or in a script, with arguments that it could have. */
-export const commandsOf: Readonly<Record<Role, readonly (readonly string[])[]>> = {
-  application: [
-    ['info'],
-    ['client', 'setname', 'headwater'],
-    ['select', '0'],
-    ['ping'],
-    ['time'],
-    ['evalsha', '0', '1', key],
-    ['eval', 'return 1', '1', key],
-    ['exists', key],
-    ['get', key],
-    ['hget', key, 'field'],
-    ['hmget', key, 'field'],
-    ['hgetall', key],
-    ['hset', key, 'field', 'value'],
-    ['hsetnx', key, 'field', 'value'],
-    ['hdel', key, 'field'],
-    ['hexists', key, 'field'],
-    ['hkeys', key],
-    ['hlen', key],
-    ['hscan', key, '0'],
-    ['unlink', key],
-    ['memory', 'usage', key],
-    ['bitfield', key, 'get', 'i64', '0'],
-    ['xadd', key, '1-1', 'field', 'value'],
-    ['xrange', key, '-', '+'],
-    ['xrevrange', key, '+', '-'],
-    ['xgroup', 'create', key, 'group', '0'],
-    ['xgroup', 'destroy', key, 'group'],
-    ['xpending', key, 'group'],
-    ['wait', '0', '0'],
-    ['pubsub', 'shardnumsub', channel],
-    ['publish', channel, 'message'],
-    ['spublish', channel, 'message'],
-    ['subscribe', channel],
-    ['unsubscribe', channel],
-    ['ssubscribe', channel],
-    ['sunsubscribe', channel],
-  ],
+/** With arguments that it could have. */
+type Call = readonly string[]
+
+const withSubcommands: ReadonlySet<string> = new Set(['client', 'memory', 'pubsub', 'xgroup', 'xinfo'])
+
+/** As rules of an ACL name it: `hget`, `client|setname`. */
+export function commandName([command = '', subcommand]: Call): string {
+  return withSubcommands.has(command) ? `${command}|${subcommand}` : command
+}
+
+const application: readonly Call[] = [
+  ['info'],
+  ['client', 'setname', 'headwater'],
+  ['select', '0'],
+  ['ping'],
+  ['time'],
+  ['evalsha', '0', '1', key],
+  ['eval', 'return 1', '1', key],
+  ['exists', key],
+  ['get', key],
+  ['hget', key, 'field'],
+  ['hmget', key, 'field'],
+  ['hgetall', key],
+  ['hset', key, 'field', 'value'],
+  ['hsetnx', key, 'field', 'value'],
+  ['hdel', key, 'field'],
+  ['hexists', key, 'field'],
+  ['hkeys', key],
+  ['hlen', key],
+  ['hscan', key, '0'],
+  ['unlink', key],
+  ['memory', 'usage', key],
+  ['bitfield', key, 'get', 'i64', '0'],
+  ['xadd', key, '1-1', 'field', 'value'],
+  ['xrange', key, '-', '+'],
+  ['xrevrange', key, '+', '-'],
+  ['xgroup', 'create', key, 'group', '0'],
+  ['xgroup', 'destroy', key, 'group'],
+  ['xpending', key, 'group'],
+  ['wait', '0', '0'],
+  ['pubsub', 'shardnumsub', channel],
+  ['publish', channel, 'message'],
+  ['spublish', channel, 'message'],
+  ['subscribe', channel],
+  ['unsubscribe', channel],
+  ['ssubscribe', channel],
+  ['sunsubscribe', channel],
+]
+
+const among = (names: string): readonly Call[] => {
+  const wanted = new Set(names.split(' '))
+  return application.filter((call) => wanted.has(commandName(call)))
+}
+
+/** Every command that a role calls, by itself or in a script. A worker and an operator need theirs beside what an application has. */
+export const commandsOf: Readonly<Record<Role, readonly Call[]>> = {
+  application,
+  producer: among(
+    'info client|setname select ping time evalsha eval exists hget hmget hgetall hset hdel hexists unlink bitfield xadd wait pubsub|shardnumsub publish spublish memory|usage',
+  ),
+  viewer: among(
+    'info client|setname select ping time evalsha eval exists get hget hmget hgetall hexists hkeys hlen hscan xrange xrevrange xpending subscribe unsubscribe ssubscribe sunsubscribe memory|usage',
+  ),
   worker: [
     ['client', 'id'],
     ['client', 'unblock', '0'],
@@ -60,7 +83,7 @@ export const commandsOf: Readonly<Record<Role, readonly (readonly string[])[]>> 
     ['zremrangebyscore', key, '0', '1'],
     ['xdel', key, '1-1'],
   ],
-  upkeep: [
+  operator: [
     ['xtrim', key, 'minid', '1-1'],
     ['zrangebyscore', key, '0', '1'],
     ['xdel', key, '1-1'],
