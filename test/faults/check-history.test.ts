@@ -237,7 +237,15 @@ describe('the judge of histories', () => {
     ],
     [
       'the sink went back to the lost branch',
-      (of) => (of.seen = [{ sink: 'cache', key: 'lamp', contents: ['other', 'two'] }]),
+      (of) => {
+        of.attempts = [
+          ...of.attempts,
+          { attempt: attempt('later', { expected: '2@2' }), told: [stored('3@2', '0:2-3')] },
+        ]
+        of.log = [[...of.log[0]!, change('later', 3, { epoch: 2 })]]
+        of.sinks = new Map([['cache', new Map([['lamp', 'later']])]])
+        of.seen = [{ sink: 'cache', key: 'lamp', contents: ['later', 'two'] }]
+      },
       'cache went back to two of lamp',
     ],
     [
@@ -264,5 +272,20 @@ describe('the judge of histories', () => {
         .breaches.map(({ kind, what }) => `${kind}: ${what}`)
         .join('\n'),
     ).toContain(says)
+  })
+
+  it('does not blame a sink that had a change of a lost tail, which its own retry then stored again behind another', () => {
+    const evidence = {
+      ...forked(),
+      attempts: [
+        { attempt: attempt('one'), told: [stored('1', '0:1-1')] },
+        { attempt: attempt('other'), told: [stored('2@2', '0:2-2')] },
+        { attempt: attempt('two'), told: [stored('3@2', '0:2-3')] },
+      ],
+      log: [[change('one', 1), change('other', 2, { epoch: 2 }), change('two', 3, { epoch: 2 })]],
+      sinks: new Map([['cache', new Map([['lamp', 'two']])]]),
+      seen: [{ sink: 'cache', key: 'lamp', contents: ['one', 'two', 'other', 'two'] }],
+    }
+    expect(checkHistory(evidence).breaches).toEqual([])
   })
 })

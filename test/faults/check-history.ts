@@ -281,14 +281,35 @@ function checkSinks(
   return orphans
 }
 
-/** What a probe saw of a key is never older than what it had seen of it. */
-function checkSeen({ seen, attempts }: Evidence, placeOf: ReadonlyMap<string, Place>, breach: Tell): void {
-  // A change that was lost and stored again, by a retry, has two places; either may be seen.
+/**
+ * What a probe saw of a key is never older than what it had seen of it. Except in a tail that was lost: an append that was
+ * under way when the servers changed may have been stored there and seen, and stored again by its own retry, of which the
+ * writer was told only the second place. So all places of one lost tail count as one.
+ */
+function checkSeen(
+  { seen, attempts, inherited }: Evidence,
+  placeOf: ReadonlyMap<string, Place>,
+  breach: Tell,
+): void {
   const places = new Map<string, Place[]>()
-  const add = (id: string, place: Place): void => void places.set(id, [...(places.get(id) ?? []), place])
+  const add = (id: string, place: Place): void => {
+    const ends = [...inherited[place.partition]!].filter(([epoch]) => epoch > place.epoch)
+    const kept = Math.min(...ends.map(([, upTo]) => upTo))
+    const inTail = place.sequence > kept ? { ...place, sequence: kept + 0.5 } : place
+    places.set(id, [...(places.get(id) ?? []), inTail])
+  }
   for (const [id, place] of placeOf) add(id, place)
-  for (const { attempt, told } of attempts)
+  for (const { attempt, told } of attempts) {
     for (const one of told) if (one.kind === 'stored') add(attempt.id, placeAt(one.position))
+    const place = placeOf.get(attempt.id)
+    if (!place) continue
+    // What expects a version of an epoch was begun in it, or later.
+    const [, begun = '1'] = attempt.expected.split('@')
+    for (const epoch of inherited[place.partition]!.keys()) {
+      if (epoch >= Number(begun) && epoch < place.epoch)
+        add(attempt.id, { ...place, epoch, sequence: Number.MAX_SAFE_INTEGER })
+    }
+  }
   for (const { sink, key, contents } of seen) {
     let newest: Place | undefined
     for (const content of contents) {
