@@ -9,30 +9,31 @@ import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { commit } from '../group/commit.ts'
 import { noteHand } from '../group/hand.ts'
 import { raiseEpoch, type Lease, type LeaseRequest } from '../group/lease.ts'
-import { readHeader, sharedUpTo, stampOf, survivedUpTo, type Header } from '../log/header.ts'
+import { readHeader, type Header } from '../log/header.ts'
 import { readRange } from '../log/range.ts'
 import { missingHeader } from '../namespace/metadata.ts'
 import { wasDropped } from '../parking/drop.ts'
 import { countDeaths } from '../parking/note-offer.ts'
-import { parkEntry } from '../parking/park-entry.ts'
-import { park, type ParkingBounds } from '../parking/park.ts'
+import type { ParkingBounds } from '../parking/park.ts'
 import type { Marker } from '../proof/marker.ts'
 import type { Prover } from '../proof/prover.ts'
 import { parkedField } from '../parking/parked-key.ts'
 import { Redriver } from '../parking/redriver.ts'
 import { backoffMs, type Backoff } from '../redis/backoff.ts'
-import { AttemptTimeout, type Connection, type RedisClient } from '../redis/connection.ts'
+import type { Connection, RedisClient } from '../redis/connection.ts'
 import { pause, persist } from '../redis/persist.ts'
-import { redisError, redisErrorKind } from '../redis/redis-error.ts'
 import { hasLateCall } from '../sink/guarded-partition.ts'
 import { reject, type Outcome } from '../sink/outcome.ts'
 import type { Sink, SinkPartition, SinkPosition } from '../sink/sink.ts'
 import { RateLimit } from '../steering/rate-limit.ts'
+import { Aside } from './aside.ts'
 import { Dispatcher, type Rejected, type Run } from './dispatcher.ts'
+import { endOf, Fenced, readFailure, Restart, type PartitionEnd } from './partition-end.ts'
 import type { PartitionObserver } from './partition-observer.ts'
 import type { Presentation } from './presentation.ts'
 import { HistoryForked, PartitionReader } from './partition-reader.ts'
 import { Signal } from './signal.ts'
+import { standingOf, survivingStamp, type LostHistory } from './standing.ts'
 import { Suspects } from './suspects.ts'
 import type { WorkerEvent } from './worker-event.ts'
 
@@ -77,20 +78,9 @@ export interface PartitionSteering {
   readonly changesPerSecond: number | undefined
 }
 
-/** Why a partition loop ended. */
-export type PartitionEnd =
-  | { readonly kind: 'stopped' }
-  /** Another worker owns the partition. */
-  | { readonly kind: 'fenced'; readonly reason: string }
-  /** It has to begin again from what the log and the sink say now. */
-  | { readonly kind: 'restart'; readonly error: HeadwaterError }
-  /** Changes that it needs are missing. */
-  | { readonly kind: 'damaged'; readonly error: HeadwaterError }
-
 const blockMs = 2_000
 const batchesAtOnceMax = 64
 const idleMs = 500
-const parkedAtOnce = 100
 /** What is appended to a key that is fed back waits so long at most. */
 const holdMs = 1_000
 const callMost = 1_048_576
@@ -107,14 +97,12 @@ export class PartitionLoop {
   #sinkPartition: SinkPartition | undefined
   #dispatcher!: Dispatcher
   #reader: PartitionReader | undefined
-  #parkedFields = new Set<string>()
+  #aside!: Aside
   /** By field: which changes were given up, for what is delivered again. */
   #dropped: Readonly<Record<string, string>> = {}
   #anyDropped = false
   /** How often somebody asked for parked keys, as far as it is known, and as far as it was looked after. */
   #redrives = { asked: 0, done: -1 }
-  /** Parking calls that wait for room: until then nothing new is offered. */
-  #withoutRoom = 0
   /** Keys that are fed back now. Their live changes wait a little, or a key that changes all the time would never be free. */
   #feeding = new Set<string>()
   #holdUntil = 0
@@ -279,7 +267,7 @@ export class PartitionLoop {
       signal: this.#abort.signal,
     })
     const header = await this.#header()
-    const position = this.#standing(header, this.#sinkPartition.position)
+    const position = standingOf(header, this.#sinkPartition.position)
     if (position.ahead) await this.#overtake(position.ahead)
     const checkpoint = survivingStamp(header, lease.checkpoint)
     if (
@@ -339,7 +327,15 @@ export class PartitionLoop {
         client.hdel(request.keys.group(request.group), 'standstill'),
       ]),
     )
-    this.#parkedFields = new Set(fields.filter((field) => field !== ''))
+    this.#aside = new Aside(
+      {
+        ...this.#options,
+        persist: (doing, command) => this.#persist(doing, command),
+        isEnding: () => this.#ending,
+        changed: this.#changed,
+      },
+      fields,
+    )
     this.#dropped = dropped
     this.#anyDropped = Object.keys(dropped).some((field) => field !== '')
   }
@@ -358,20 +354,6 @@ export class PartitionLoop {
     const header = await readHeader(connection, request.keys, deadlineMs)
     if (!header) throw missingHeader(namespace, partition)
     return header
-  }
-
-  /**
-   * Where the sink stands in the log's history. What it has seen and the log does not have any more is `lost` where a later
-   * epoch has begun already, and `ahead` where one has to begin, so that new changes win over it.
-   */
-  #standing(header: Header, position: SinkPosition | undefined): Standing {
-    if (!position) return { stamp: { epoch: 0, sequence: 0 } }
-    const shared = sharedUpTo(header, position)
-    if (position.sequence <= shared) return { stamp: { epoch: position.epoch, sequence: position.sequence } }
-    const lost = { epoch: position.epoch, from: shared + 1, to: position.sequence }
-    if (position.epoch >= header.epoch) return { stamp: { epoch: 0, sequence: 0 }, ahead: lost }
-    // An epoch above the sink's is open already: it goes on where the histories part.
-    return { stamp: stampOf(header, shared), lost }
   }
 
   /** The sink has seen what this log has lost. A later epoch makes new changes win over it. */
@@ -412,9 +394,9 @@ export class PartitionLoop {
           mayGoOn: () => this.#mayStart(),
           server: () => serverIdentity(connection, request.keys, deadlineMs),
           apply: (changes) => this.#applyCopied(changes),
-          isParked: (key) => this.#parkedFields.has(parkedField(sink.collection.name, key)),
+          isParked: (key) => this.#aside.has(parkedField(sink.collection.name, key)),
           park: async (change, error) => {
-            await this.#setAside([change], error)
+            await this.#aside.setAside([change], error, false)
           },
           note,
         },
@@ -424,7 +406,7 @@ export class PartitionLoop {
     if (!(await copy.run())) return false
     const { newest, copied } = copy.progress
     const header = await this.#header()
-    const { ahead, lost } = this.#standing(header, { ...newest, branch: '' })
+    const { ahead, lost } = standingOf(header, { ...newest, branch: '' })
     if (ahead) await this.#overtake(ahead)
     if (lost) await this.#tellLost(lost)
     await this.#sinkPartition!.advance(this.#position(this.#committed))
@@ -473,7 +455,8 @@ export class PartitionLoop {
           blockMs,
         )
         failures = 0
-        for (const { id, unreadable } of strays) if (!(await this.#parkEntry(id, unreadable))) return
+        for (const { id, unreadable } of strays)
+          if (!(await this.#aside.setEntryAside(id, unreadable))) return
         if (groupRestored) onEvent({ kind: 'group-restored', group: request.group, partition })
         let changes = 0
         let size = 0
@@ -512,7 +495,7 @@ export class PartitionLoop {
         await this.#changed.wait()
         continue
       }
-      const waitMs = this.#withoutRoom > 0 ? undefined : this.#untilTurnMs()
+      const waitMs = this.#aside.full ? undefined : this.#untilTurnMs()
       if (waitMs !== 0) {
         await this.#changed.wait(waitMs)
         continue
@@ -574,7 +557,7 @@ export class PartitionLoop {
   async #applyRuns(runs: readonly Run[]): Promise<void> {
     const parkedAlready: Run[] = []
     // Names of fields are only made where one may be found.
-    const all = this.#parkedFields.size === 0 && !this.#anyDropped && !this.#culprit
+    const all = this.#aside.none && !this.#anyDropped && !this.#culprit
     const offered: Run[] = all ? [...runs] : []
     for (const run of all ? [] : runs) {
       const field = parkedField(run.change.collection, run.change.key)
@@ -583,7 +566,7 @@ export class PartitionLoop {
         continue
       }
       if (wasDropped(this.#dropped[field], run.change.stamp)) this.#dispatcher.settle(run)
-      else (this.#parkedFields.has(field) ? parkedAlready : offered).push(run)
+      else (this.#aside.has(field) ? parkedAlready : offered).push(run)
     }
     for (const run of parkedAlready) {
       const field = parkedField(run.change.collection, run.change.key)
@@ -741,111 +724,10 @@ export class PartitionLoop {
 
   /** @param behind the run that goes behind what is parked of its key already */
   async #park(rejected: Rejected, error: HeadwaterError, behind?: { readonly run: Run }): Promise<void> {
-    if (await this.#setAside(rejected.changes, error, behind)) this.#dispatcher.parked(rejected)
-  }
-
-  /** Whether they are set aside: not where the partition is given up, nor where there is nothing to go behind any more. */
-  async #setAside(
-    all: readonly Change[],
-    error: HeadwaterError,
-    behind?: { readonly run: Run },
-  ): Promise<boolean> {
-    const { request, lease, partition, onEvent, parking } = this.#options
-    const [{ collection, key }] = all as [Change]
-    const field = parkedField(collection, key)
-    let aside = 0
-    let added = 0
-    let stoodStill = false
-    for (let attempt = 1; aside < all.length; attempt++) {
-      const changes = all.slice(aside, aside + parkedAtOnce)
-      const answer = await this.#persist('parking a key', (client) =>
-        park(client, request, lease.token, { changes, error, behind: behind !== undefined, bounds: parking }),
-      )
-      if (answer.kind === 'fenced') throw new Fenced('another worker took the lease')
-      if (answer.kind === 'absent') {
-        // Fed back or given up since: what waits goes to the sink, as far as it is not set aside already.
-        this.#parkedFields.delete(field)
-        this.#dispatcher.resume(behind!.run)
-        if (stoodStill) await this.#goOn()
-        return false
-      }
-      aside += answer.aside
-      added += answer.added
-      if (!answer.full) continue
-      if (!stoodStill) await this.#standStill(key, answer.full)
-      stoodStill = true
-      await this.#waitForRoom(attempt)
-      if (this.#ending) return false
-    }
-    if (stoodStill) await this.#goOn()
-    this.#parkedFields.add(field)
-    this.#options.observer.parked(added)
-    onEvent({ kind: 'parked', group: request.group, partition, key, changes: all.length, error })
-    return true
-  }
-  /** Sets an entry aside that cannot be decoded; false where the partition is given up before. */
-  async #parkEntry(id: string, unreadable: HeadwaterError): Promise<boolean> {
-    const { request, lease, partition, onEvent, observer, parking } = this.#options
-    const why = unreadable.message.replace(` [${unreadable.code}]`, '')
-    const error = new HeadwaterError('CHANGE_UNREADABLE', why)
-    let stoodStill = false
-    for (let attempt = 1; !this.#ending; attempt++) {
-      const answer = await this.#persist('parking an entry', (client) =>
-        parkEntry(client, request, lease.token, parking, id, error),
-      )
-      if (answer === 'fenced') throw new Fenced('another worker took the lease')
-      if (answer !== 'keys') {
-        if (stoodStill) await this.#goOn()
-        if (answer === 'known') return true
-        observer.parked(1)
-        onEvent({ kind: 'parked', group: request.group, partition, key: `#${id}`, changes: 1, error })
-        return true
-      }
-      if (!stoodStill) await this.#standStill(id, 'keys')
-      stoodStill = true
-      await this.#waitForRoom(attempt)
-    }
-    return false
-  }
-
-  /** There is no room to park: nothing new is offered until there is. */
-  async #standStill(key: string, full: 'keys' | 'queue'): Promise<void> {
-    this.#withoutRoom++
-    if (this.#withoutRoom > 1) return
-    const { request, partition, parking, onEvent, observer } = this.#options
-    const { group } = request
-    const what =
-      full === 'keys'
-        ? `${parking.keys} keys parked`
-        : `${parking.changesOfKey} changes of ${JSON.stringify(key.slice(0, 100))} parked`
-    const error = new HeadwaterError(
-      'PARKING_FULL',
-      `Group ${group} has ${what} in partition ${partition}, as many as it may: feed back or drop some.`,
-    )
-    onEvent({ kind: 'standstill', group, partition, error })
-    observer.stoodStill(error.message)
-    await this.#persist('telling that there is no room to park', (client) =>
-      client.hset(request.keys.group(group), 'standstill', error.message),
-    )
-  }
-
-  /** Until it is time to try again, or the partition is given up. */
-  async #waitForRoom(attempt: number): Promise<void> {
-    const until = performance.now() + backoffMs(betweenReads, attempt)
-    for (let left = until - performance.now(); left > 0 && !this.#ending; left = until - performance.now())
-      await this.#changed.wait(left)
-  }
-
-  async #goOn(): Promise<void> {
-    this.#withoutRoom--
-    if (this.#withoutRoom > 0) return
-    const { request, partition, onEvent, observer } = this.#options
-    observer.stoodStill(undefined)
-    await this.#persist('telling that there is room to park again', (client) =>
-      client.hdel(request.keys.group(request.group), 'standstill'),
-    )
-    onEvent({ kind: 'going-on', group: request.group, partition })
-    this.#changed.notify()
+    const answer = await this.#aside.setAside(rejected.changes, error, behind !== undefined)
+    if (answer === 'aside') this.#dispatcher.parked(rejected)
+    // Fed back or given up since: what waits goes to the sink, as far as it is not set aside already.
+    if (answer === 'absent') this.#dispatcher.resume(behind!.run)
   }
 
   /** Feeds back what somebody asks for, beside the changes that come from the log. */
@@ -883,7 +765,7 @@ export class PartitionLoop {
         setTimeout(() => this.#letGo(), holdMs).unref()
       },
       freed: (field, key, changes) => {
-        this.#parkedFields.delete(field)
+        this.#aside.delete(field)
         this.#letGo()
         observer.redriven()
         onEvent({ kind: 'redriven', group, partition, key, changes })
@@ -1036,49 +918,4 @@ export class PartitionLoop {
         // Told as an event at least.
       })
   }
-}
-
-/** Changes that were acknowledged in this epoch, and are not in the log any more. */
-interface LostHistory {
-  readonly epoch: number
-  readonly from: number
-  readonly to: number
-}
-
-/** Where a sink stands in the log's history. */
-interface Standing {
-  readonly stamp: Stamp
-  readonly ahead?: LostHistory
-  readonly lost?: LostHistory
-}
-
-class Fenced extends Error {}
-class Restart extends Error {}
-
-function endOf(error: unknown): PartitionEnd {
-  if (error instanceof Fenced) return { kind: 'fenced', reason: error.message }
-  if (error instanceof Restart)
-    return { kind: 'restart', error: new HeadwaterError('LOG_DAMAGED', error.message) }
-  if (error instanceof HistoryForked)
-    return { kind: 'restart', error: new HeadwaterError('LOG_DAMAGED', error.message) }
-  const told = isHeadwaterError(error)
-    ? error
-    : redisError(redisErrorKind(error), 'working on a partition', error)
-  if (told.code === 'SINK_FENCED') return { kind: 'fenced', reason: told.message }
-  return { kind: told.code === 'LOG_DAMAGED' ? 'damaged' : 'restart', error: told }
-}
-
-/** The checkpoint as far as it is in the surviving history. */
-function survivingStamp(header: Header, stamp: Stamp): Stamp {
-  const survived = survivedUpTo(header, stamp)
-  return stamp.sequence <= survived ? stamp : { epoch: stamp.epoch, sequence: survived }
-}
-
-/** A read that may succeed when it is tried again; undefined for damage and forks, which it cannot mend. */
-function readFailure(error: unknown): HeadwaterError | undefined {
-  if (error instanceof HistoryForked) return undefined
-  if (isHeadwaterError(error)) return error.retryable ? error : undefined
-  if (error instanceof AttemptTimeout) return redisError('unknown', 'reading the log', error)
-  const kind = redisErrorKind(error)
-  return kind === 'final' ? undefined : redisError(kind, 'reading the log', error)
 }

@@ -1,0 +1,42 @@
+import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
+import { AttemptTimeout } from '../redis/connection.ts'
+import { redisError, redisErrorKind } from '../redis/redis-error.ts'
+import { HistoryForked } from './partition-reader.ts'
+
+/** Why a partition loop ended. */
+export type PartitionEnd =
+  | { readonly kind: 'stopped' }
+  /** Another worker owns the partition. */
+  | { readonly kind: 'fenced'; readonly reason: string }
+  /** It has to begin again from what the log and the sink say now. */
+  | { readonly kind: 'restart'; readonly error: HeadwaterError }
+  /** Changes that it needs are missing. */
+  | { readonly kind: 'damaged'; readonly error: HeadwaterError }
+
+/** Somebody else has the partition. */
+export class Fenced extends Error {}
+/** The partition is to be opened anew. */
+export class Restart extends Error {}
+
+/** What an error means for the loop that met it. */
+export function endOf(error: unknown): PartitionEnd {
+  if (error instanceof Fenced) return { kind: 'fenced', reason: error.message }
+  if (error instanceof Restart)
+    return { kind: 'restart', error: new HeadwaterError('LOG_DAMAGED', error.message) }
+  if (error instanceof HistoryForked)
+    return { kind: 'restart', error: new HeadwaterError('LOG_DAMAGED', error.message) }
+  const told = isHeadwaterError(error)
+    ? error
+    : redisError(redisErrorKind(error), 'working on a partition', error)
+  if (told.code === 'SINK_FENCED') return { kind: 'fenced', reason: told.message }
+  return { kind: told.code === 'LOG_DAMAGED' ? 'damaged' : 'restart', error: told }
+}
+
+/** A read that may succeed when it is tried again; undefined for damage and forks, which it cannot mend. */
+export function readFailure(error: unknown): HeadwaterError | undefined {
+  if (error instanceof HistoryForked) return undefined
+  if (isHeadwaterError(error)) return error.retryable ? error : undefined
+  if (error instanceof AttemptTimeout) return redisError('unknown', 'reading the log', error)
+  const kind = redisErrorKind(error)
+  return kind === 'final' ? undefined : redisError(kind, 'reading the log', error)
+}
