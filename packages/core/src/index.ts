@@ -63,6 +63,14 @@ export {
   type FeedRequest,
 } from './feed/sse.ts'
 export type { FeedStart } from './feed/subscription.ts'
+export {
+  atomicSink,
+  type AtomicHolding,
+  type AtomicOpening,
+  type AtomicRow,
+  type AtomicTarget,
+  type AtomicWriting,
+} from './sink/atomic-sink.ts'
 export type { CellName, CellsQuery, DigestCell, DigestQuery } from './sink/digest.ts'
 export { guardSink, type GuardOptions } from './sink/guarded-sink.ts'
 export { memorySink, type MemorySink, type MemorySinkOptions, type MemoryTarget } from './sink/memory-sink.ts'
