@@ -16,7 +16,15 @@ afterAll(async () => {
 })
 
 sinkConformance('redis cluster', {
-  supports: { transactions: false, list: true, read: true, replace: true, nul: true },
+  supports: {
+    transactions: false,
+    list: true,
+    read: true,
+    replace: true,
+    digest: true,
+    snapshot: true,
+    nul: true,
+  },
   // Each look at all rows asks 16,384 slots.
   runs: 3,
   async open(collection) {

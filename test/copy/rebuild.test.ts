@@ -13,17 +13,25 @@ import {
   type RebuildProgress,
   type Sink,
 } from '@headwater/core'
-import { startPostgres, startRedis, type PostgresServer, type RedisServer } from '@headwater/local-servers'
+import {
+  startCluster,
+  startPostgres,
+  startRedis,
+  type PostgresServer,
+  type RedisCluster,
+  type RedisServer,
+} from '@headwater/local-servers'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { logParts } from '../../packages/core/src/namespace/log.ts'
-import { pointedRedis, postgresTable, swappedRedis, type VersionedTarget } from './targets.ts'
+import { pointedCluster, pointedRedis, postgresTable, swappedRedis, type VersionedTarget } from './targets.ts'
 
 let redis: RedisServer
 let postgres: PostgresServer
+let cluster: RedisCluster
 beforeAll(async () => {
-  ;[redis, postgres] = await Promise.all([startRedis(), startPostgres()])
+  ;[redis, postgres, cluster] = await Promise.all([startRedis(), startPostgres(), startCluster()])
 })
-afterAll(() => Promise.all([redis.stop(), postgres.stop()]))
+afterAll(() => Promise.all([redis.stop(), postgres.stop(), cluster.stop()]))
 
 const openLog = (): Promise<Log> =>
   connect(redis.options, {
@@ -67,6 +75,7 @@ function rejecting(sink: Sink, bad: string): Sink {
 
 const kinds: readonly [string, () => VersionedTarget][] = [
   ['redis behind a pointer', () => pointedRedis(redis)],
+  ['a redis cluster behind a pointer', () => pointedCluster(cluster)],
   ['redis in a database of its own', () => swappedRedis(redis)],
   ['a postgres table', () => postgresTable(postgres)],
 ]

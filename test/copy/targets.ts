@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { notes, type Note } from '@headwater/conformance'
 import type { Sink } from '@headwater/core'
-import type { PostgresServer, RedisServer } from '@headwater/local-servers'
+import type { PostgresServer, RedisCluster, RedisServer } from '@headwater/local-servers'
 import { postgresSink } from '@headwater/postgres'
 import { redisSink } from '@headwater/redis'
-import { Redis } from 'ioredis'
+import { Cluster, Redis } from 'ioredis'
 import { Pool } from 'pg'
 
 /** A target of which versions can be built, as its readers see it. */
@@ -43,6 +43,42 @@ export function pointedRedis(server: RedisServer): VersionedTarget & { readonly 
     },
     async close() {
       for (const key of await reader.keys(`*${name}*`)) await reader.unlink(key)
+      for (const client of clients) client.disconnect()
+    },
+  }
+}
+
+export function pointedCluster(cluster: RedisCluster): VersionedTarget {
+  const name = randomUUID()
+  const clients: Cluster[] = []
+  const connect = (): Cluster => {
+    const client = new Cluster(cluster.addresses)
+    clients.push(client)
+    return client
+  }
+  const reader = connect()
+  return {
+    name: 'a redis cluster behind a pointer',
+    sink: () =>
+      redisSink({
+        client: connect(),
+        collection: notes,
+        key: `${name}:{version}:{{key}}`,
+        prefix: `sink:${name}`,
+        versions: { pointer: `${name}:version` },
+      }),
+    async dump() {
+      const prefix = `${name}:${await reader.get(`${name}:version`)}:{`
+      const values = new Map<string, unknown>()
+      for (const node of reader.nodes('master')) {
+        for (const key of await node.keys(`${prefix}*`)) {
+          const text = await node.get(key)
+          if (text !== null) values.set(key.slice(prefix.length, -1), JSON.parse(text))
+        }
+      }
+      return values
+    },
+    async close() {
       for (const client of clients) client.disconnect()
     },
   }

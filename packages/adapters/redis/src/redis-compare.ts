@@ -3,6 +3,7 @@ import type { DataKeys } from './data-keys.ts'
 import { fromHashFields } from './hash-fields.ts'
 import { source as listSource } from './list.lua.ts'
 import { source as markSource } from './mark.lua.ts'
+import { placePages } from './place-pages.ts'
 import { source as readSource } from './read.lua.ts'
 import { dataType, runScript, type RedisTarget, type ValueLayout } from './redis-target.ts'
 import { listReply, textReply } from './reply.ts'
@@ -15,8 +16,6 @@ const readScript = script(rowSource, markSource, readSource)
 
 /** About how many rows one call lists. */
 const rowsPerPage = 500
-/** How many places are asked at the same time; a Cluster has 16,384 of them, and most may be empty. */
-const placesAtOnce = 256
 /** How many keys one call reads. */
 const keysPerRead = 100
 
@@ -28,32 +27,9 @@ export async function* listRows(
   target: RedisTarget,
   signal?: AbortSignal,
 ): AsyncGenerator<SinkRow, void, undefined> {
-  for (const places of slices(target.keys.allRows(), placesAtOnce)) {
-    signal?.throwIfAborted()
-    const firstPages = await Promise.all(places.map((rowsKey) => readPage(target, rowsKey, '0')))
-    for (let page of firstPages) {
-      yield* page.rows
-      while (page.cursor !== '0') {
-        signal?.throwIfAborted()
-        page = await readPage(target, page.rowsKey, page.cursor)
-        yield* page.rows
-      }
-    }
+  for await (const records of placePages(target, listScript, [String(rowsPerPage)], signal)) {
+    yield* records.map(parseRow).filter((row) => row !== undefined)
   }
-}
-
-interface Page {
-  readonly rowsKey: string
-  /** Where the next page begins; '0' after the last. */
-  readonly cursor: string
-  readonly rows: readonly SinkRow[]
-}
-
-async function readPage(target: RedisTarget, rowsKey: string, cursor: string): Promise<Page> {
-  const input = { keys: [rowsKey], args: [cursor, String(rowsPerPage)] }
-  const [next = '0', ...records] = textReply(await runScript(target, listScript, input))
-  const rows = records.map(parseRow).filter((row) => row !== undefined)
-  return { rowsKey, cursor: next, rows }
 }
 
 /**

@@ -12,10 +12,10 @@ export interface RedisKeys {
   readonly progress: string
   /** Where the bookkeeping of a data key stands. Data keys with the same `rows` can be used in one script. */
   placeOf(dataKey: string): Place
-  /** Hash: sums of the content hashes of a partition's live rows. Only on one server. */
+  /** Hash: sums of the content hashes of a partition's live rows. Only on one server: on a Cluster they are added up on demand. */
   sumsOf?(partition: number): string
-  /** The `rows` key of every place there can be. */
-  allRows(): readonly string[]
+  /** Every place there can be. */
+  allPlaces(): readonly Place[]
 }
 
 export interface Place {
@@ -32,19 +32,19 @@ export function serverKeys(prefix: string): RedisKeys {
     progress,
     placeOf: () => place,
     sumsOf: (partition) => `${prefix}:sums:${partition}`,
-    allRows: () => [place.rows],
+    allPlaces: () => [place],
   }
 }
 
 export function clusterKeys(prefix: string): RedisKeys {
   const tags = slotTags()
-  const rows = (tag: string | undefined) => `${prefix}:rows:{${tag}}`
+  const placeOf = (tag: string): Place => ({
+    rows: `${prefix}:rows:{${tag}}`,
+    fences: `${prefix}:fences:{${tag}}`,
+  })
   return {
     progress: `${prefix}:progress`,
-    placeOf(dataKey) {
-      const tag = tags[hashSlot(dataKey)]
-      return { rows: rows(tag), fences: `${prefix}:fences:{${tag}}` }
-    },
-    allRows: () => tags.map(rows),
+    placeOf: (dataKey) => placeOf(tags[hashSlot(dataKey)]!),
+    allPlaces: () => tags.map(placeOf),
   }
 }

@@ -17,6 +17,7 @@ import {
   type Write,
 } from './apply-script.ts'
 import { snapshotOf } from './kept-sums.ts'
+import { snapshotOfPlaces } from './places-digest.ts'
 import { storePosition, type PartitionRight, type Progress } from './partition-scripts.ts'
 import { isOutOfMemory } from './redis-failure.ts'
 import type { RedisTarget } from './redis-target.ts'
@@ -28,16 +29,12 @@ export class RedisPartition implements SinkPartition {
   readonly #right: PartitionRight
   /** Confirmed so far; a server that counts fewer has lost what it confirmed. */
   #calls: number
-  /** Not on a Cluster, where rows stand in thousands of places. */
-  readonly snapshot?: () => Promise<PartitionSnapshot>
 
   constructor(target: RedisTarget, right: PartitionRight, { position, calls }: Progress) {
     this.position = position
     this.#target = target
     this.#right = right
     this.#calls = calls
-    const sums = target.keys.sumsOf?.(right.partition)
-    if (sums !== undefined) this.snapshot = () => snapshotOf(target, right.partition, sums)
   }
 
   /**
@@ -60,6 +57,14 @@ export class RedisPartition implements SinkPartition {
 
   async advance(position: SinkPosition): Promise<void> {
     this.#calls = await storePosition(this.#target, this.#right, position, this.#calls)
+  }
+
+  async snapshot(): Promise<PartitionSnapshot> {
+    const { partition } = this.#right
+    const kept = this.#target.keys.sumsOf?.(partition)
+    return kept === undefined
+      ? await snapshotOfPlaces(this.#target, partition)
+      : await snapshotOf(this.#target, partition, kept)
   }
 
   async close(): Promise<void> {

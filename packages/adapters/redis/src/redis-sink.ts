@@ -1,6 +1,7 @@
 import { HeadwaterError, type Collection, type Sink, type SinkVersions } from '@headwater/core'
 import { dataKeys, templateOf, type KeyTemplate } from './data-keys.ts'
 import { noteLayout, takePartition } from './partition-scripts.ts'
+import { digestPlaces, listPlacesCells } from './places-digest.ts'
 import type { RedisClient } from './redis-client.ts'
 import { listRows, readValues } from './redis-compare.ts'
 import { digestRows, listCellRows } from './redis-digest.ts'
@@ -92,8 +93,8 @@ function sinkOn<T>(
       list: true,
       read: true,
       replace: true,
-      digest: !client.isCluster,
-      snapshot: !client.isCluster,
+      digest: true,
+      snapshot: true,
       versions: versions !== undefined,
       // Calls of one partition would only wait for each other: a server runs one script at a time.
       concurrency: 1,
@@ -121,12 +122,14 @@ function sinkOn<T>(
     async *list({ signal } = {}) {
       yield* listRows(await present(), signal)
     },
-    ...(!client.isCluster && {
-      digest: async (query) => digestRows(await present(), query),
-      async *listCells(query) {
-        yield* listCellRows(await present(), query)
-      },
-    }),
+    async digest(query) {
+      const target = await present()
+      return await (client.isCluster ? digestPlaces(target, query) : digestRows(target, query))
+    },
+    async *listCells(query) {
+      const target = await present()
+      yield* client.isCluster ? listPlacesCells(target, query) : listCellRows(target, query)
+    },
     read: async (keys) => readValues(await present(), keys),
     replace: async (replacements) => replaceRows(await present(), replacements),
     ...(versions && { versions }),
@@ -138,12 +141,13 @@ function sinkOn<T>(
 
 function checkVersions<T>({ client, key, versions }: RedisSinkOptions<T>): void {
   if (!versions) return
-  if (client.isCluster) invalid('versions are for one server or Sentinel; on a Cluster leave them out.')
   if ('pointer' in versions) {
     if (typeof versions.pointer !== 'string' || versions.pointer === '')
       invalid('versions.pointer must be the name of a key.')
     return
   }
+  if (client.isCluster)
+    invalid('versions.spare needs a server with several databases; on a Cluster use versions.pointer.')
   if (typeof versions.spare?.evalsha !== 'function' || versions.spare.isCluster)
     invalid('versions.spare must be a client of the same server on another database.')
   if ((versions.spare.options.db ?? 0) === (client.options.db ?? 0))

@@ -102,9 +102,11 @@ export function pointedVersions<T>(
         }
         if (dataKeys.length > 0) await unlinkKeys(target, dataKeys)
         const sums = books.partitions.flatMap((partition) => target.keys.sumsOf?.(partition) ?? [])
-        await unlinkKeys(target, [...target.keys.allRows(), ...sums])
+        const { progress } = target.keys
+        const places = target.keys.allPlaces().flatMap(({ rows, fences }) => [rows, fences])
+        await unlinkKeys(target, [...places.filter((key) => key !== progress), ...sums])
         // Last: as long as it is there, the version is.
-        await unlinkKeys(target, [target.keys.progress])
+        await unlinkKeys(target, [progress])
       },
     },
   }

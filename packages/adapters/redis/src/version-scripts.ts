@@ -4,6 +4,7 @@ import { source as dropDatabaseSource } from './drop-database.lua.ts'
 import { source as forgetSource } from './forget-group.lua.ts'
 import { source as nextSource } from './next-version.lua.ts'
 import { formatFence } from './partition-scripts.ts'
+import { placesAtOnce } from './place-pages.ts'
 import { source as publishSource } from './publish-version.lua.ts'
 import { runScript, type RedisTarget } from './redis-target.ts'
 import { textReply } from './reply.ts'
@@ -82,8 +83,20 @@ export async function forgetGroup(target: RedisTarget, group: string, partitions
   await runScript(target, forgetScript, input)
 }
 
+/** Removes keys, those of one place in one step. */
 export async function unlinkKeys(target: RedisTarget, keys: readonly string[]): Promise<void> {
-  await runScript(target, unlinkScript, { keys, args: [] })
+  const places = new Map<string, string[]>()
+  for (const key of keys) {
+    const { rows } = target.keys.placeOf(key)
+    const place = places.get(rows)
+    if (place) place.push(key)
+    else places.set(rows, [key])
+  }
+  const together = [...places.values()]
+  for (let from = 0; from < together.length; from += placesAtOnce) {
+    const some = together.slice(from, from + placesAtOnce)
+    await Promise.all(some.map((of) => runScript(target, unlinkScript, { keys: of, args: [] })))
+  }
 }
 
 /** @throws HeadwaterError SINK_MISCONFIGURED where the database is not empty */
