@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { crc64 } from '@headwater/rdb'
+import { crc64, type RdbEntry } from '@headwater/rdb'
 import { startRedis } from '@headwater/local-servers'
 import { describe, expect, it } from 'vitest'
 import { givenSeed } from '../support/seed.ts'
@@ -23,6 +23,14 @@ const value = (type: number, ...content: (number | string | Uint8Array)[]) =>
   dumpOf(bytesOf(type, string('k'), ...content))
 const expiringEntry = (expiry: bigint) =>
   bytesOf(254, 0x67, 0x0f, 252, int64(expiry), 0, string('k'), string('v'))
+
+/** What a server restores: it leaves out fields whose time has passed. The reader gives what stands in the dump. */
+function leftAt(nowMs: number, entry: RdbEntry): RdbEntry {
+  const { value } = entry
+  if (value.type !== 'hash') return entry
+  const fields = value.fields.filter(({ expiresAtMs }) => expiresAtMs === undefined || expiresAtMs >= nowMs)
+  return { ...entry, value: { ...value, fields } }
+}
 
 describe('a dump that was cut off', () => {
   it('is refused at every byte, with the byte at which it ends', async () => {
@@ -69,7 +77,7 @@ describe('a dump with flipped bits', () => {
 
   it('gives the value that a server restores from it, or a typed error', async () => {
     const random = new Random(givenSeed ?? 8)
-    // The server checks all of a payload before it takes it, and does not crash on what it takes.
+    // The server checks all of a payload before it takes it.
     await using server = await startRedis({
       own: true,
       config: { ...smallEncodings, 'sanitize-dump-payload': 'yes' },
@@ -78,7 +86,7 @@ describe('a dump with flipped bits', () => {
     await fillRandomly(client, random, 60, 'short')
     await client.select(0)
     let restored = 0
-    let refusedByBoth = 0
+    let refused = 0
     for (const key of (await client.callBuffer('KEYS', '*')) as Buffer[]) {
       const payload = (await client.callBuffer('DUMP', key)) as Buffer
       if (payload.length > 1_000) continue
@@ -86,18 +94,22 @@ describe('a dump with flipped bits', () => {
         const flipped = Buffer.from(payload.subarray(0, -8))
         flipped[at]! ^= 1 << random.below(8)
         const content = bytesOf(flipped[0]!, string('k'), flipped.subarray(1, -2))
-        const ours = await damageOf(dumpOf(content))
+        // What we refuse is not given to a server: Valkey 8.1.1 crashes on some damaged streams.
+        if ((await damageOf(dumpOf(content))) !== undefined) {
+          refused++
+          continue
+        }
         const repaired = Buffer.concat([flipped, checksumOf(flipped)])
         const theirs = await client.restore('restored', 0, repaired, 'REPLACE').catch(() => undefined)
-        if (theirs === undefined && ours !== undefined) refusedByBoth++
-        if (theirs === undefined || ours !== undefined) continue
-        const read = keyspaceOfItems([await onlyEntry(dumpOf(content))])['0 k']
-        expect(read).toEqual(await answerOf(client, 'restored'))
+        if (theirs === undefined) continue
+        const [seconds] = await client.time()
+        const read = keyspaceOfItems([leftAt(Number(seconds) * 1_000, await onlyEntry(dumpOf(content)))])
+        expect(read['0 k'] ?? (await answerOf(client, 'nothing'))).toEqual(await answerOf(client, 'restored'))
         restored++
       }
     }
     expect(restored).toBeGreaterThan(200)
-    expect(refusedByBoth).toBeGreaterThan(200)
+    expect(refused).toBeGreaterThan(200)
   })
 })
 
