@@ -7,15 +7,19 @@ import { AppendTelemetry } from '../../packages/core/src/telemetry/append-teleme
 import { emptyRedis } from '../src/empty-redis.ts'
 import { makeProduct, productKeys, products, type Product } from '../src/product.ts'
 import { scaled, type Question } from '../src/question.ts'
+import { measureConsumerCpu } from '../src/measure-system.ts'
 import type { RedisAddress } from '../src/raw-client.ts'
 import { alternate, divide } from '../src/rounds.ts'
 import { startServers } from '../src/servers.ts'
+import type { System } from '../src/system.ts'
+import { system as nowhere } from '../systems/headwater-nowhere.ts'
+import { system as unobserved } from '../systems/headwater-unobserved.ts'
 
 const callers = 500
 
 export const telemetry: Question = {
   name: 'telemetry',
-  asks: 'What do spans and metrics cost an append where no SDK is registered?',
+  asks: 'What do spans and metrics cost appends and workers where no SDK is registered?',
   async answer(bench) {
     await using servers = await startServers(['redis'])
     const changes = Array.from({ length: scaled(100_000, bench) }, (_, index) =>
@@ -30,6 +34,13 @@ export const telemetry: Question = {
       { unobserved: measure(false), observed: measure(true) },
       bench.progress.measured,
     )
+    const load = { messages: scaled(200_000, bench), bytes: 100 }
+    const measureWorker = (system: System) => () => measureConsumerCpu(system, servers.addresses, load)
+    const ofWorker = await alternate(
+      bench.rounds,
+      { unobserved: measureWorker(unobserved), observed: measureWorker(nowhere) },
+      bench.progress.measured,
+    )
     return {
       ratios: [
         {
@@ -37,11 +48,17 @@ export const telemetry: Question = {
           bar: { atMost: 1.1 },
           values: divide(cpu.observed, cpu.unobserved),
         },
+        {
+          name: 'telemetry/worker-without-sdk/unobserved',
+          bar: { atMost: 1.1 },
+          values: divide(ofWorker.observed, ofWorker.unobserved),
+        },
       ],
       contenders: [
         `CPU time of the process that appends, for each change; ${callers} callers, 100 bytes`,
-        '`append-without-sdk`: as applications have it, with the OpenTelemetry API and nothing registered',
-        '`unobserved`: the same without the code that makes spans',
+        'CPU time of a worker process while it works off a backlog, for each change; a sink that does nothing, 100 bytes',
+        '`append-without-sdk`, `worker-without-sdk`: as applications have it, with the OpenTelemetry API and nothing registered',
+        '`unobserved`: the same without the code that makes spans and metrics',
       ],
       versions: servers.versions,
     }

@@ -115,4 +115,5 @@ const ratioNames = [
   'worker-cpu/100B/json-parse',
   'worker-cpu/1KiB/json-parse',
   'telemetry/append-without-sdk/unobserved',
+  'telemetry/worker-without-sdk/unobserved',
 ]
