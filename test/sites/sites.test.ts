@@ -20,6 +20,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { eventually } from '../support/eventually.ts'
 import { givenSeed } from '../support/seed.ts'
+import { booksCollection } from './books.ts'
 
 const names = ['eu', 'us', 'asia'] as const
 type Name = (typeof names)[number]
@@ -111,14 +112,6 @@ async function openWorld<T>(
     },
   }
 }
-
-interface Book {
-  id: string
-  title: string
-}
-
-const booksCollection = (): Collection<Book> =>
-  defineCollection('books', { schema: z.object({ id: z.string(), title: z.string() }), key: ({ id }) => id })
 
 const weights = { eu: 2, us: 1, asia: 1 }
 

@@ -81,8 +81,14 @@ export async function startSite<T>(
   const node = siteNode(log, name, collection)
   const worker = await startWorker(log, {
     groups: {
-      // Each change counts: what was elected in between says what the next one was written over.
-      [`site-${collection.name}`]: { sink: foldSink(parts, name, collection, node), coalesce: false },
+      [`site-${collection.name}`]: {
+        sink: foldSink(parts, name, collection, node),
+        // Each change counts: what was elected in between says what the next one was written over.
+        coalesce: false,
+        // Nor is one set aside because processes died beside it: its key would never come to an agreement again.
+        deathsMax: 1_000,
+        attemptsMax: 1_000_000,
+      },
     },
     leaseMs: 4_000,
   })
