@@ -44,7 +44,7 @@ function installedProject(tarballs: readonly string[]): string {
   const project = join(folder, 'project')
   mkdirSync(project)
   writeFileSync(join(project, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
-  const clients = ['ioredis', 'zod', '@opentelemetry/api', 'pg', '@types/node', '@types/pg'].map(
+  const clients = ['ioredis', 'zod', '@opentelemetry/api', 'pg', 'bullmq', '@types/node', '@types/pg'].map(
     (name) => `${name}@${readManifest(join(root, 'test/node_modules', name)).version}`,
   )
   run('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error', ...tarballs, ...clients], project)
