@@ -204,7 +204,7 @@ function schedulersOf({ plan, surroundings, attempts, kept }: TaskQueueOptions):
 
 /** What a job carries: of a schedule, or added by hand on a board. */
 function read(job: Job, task: Task): { group: string | undefined; settings: Record<string, unknown> } {
-  const group = task.concerns ? z.string() : z.undefined()
+  const group = task.concerns ? z.string() : z.never().optional()
   const { success, data, error } = task.settings.extend({ group }).safeParse(job.data)
   if (success) {
     const { group, ...settings } = data as { group: string | undefined } & Record<string, unknown>
