@@ -163,10 +163,10 @@ function findings(output: Output, groups: readonly PartitionStatus[]): string[] 
   })
 }
 
-/** Why a sink was not proven equal the last time. */
+/** Why a sink was not proven equal the last time. That a first copy runs the table says already. */
 function doubts(output: Output, groups: readonly PartitionStatus[]): string[] {
   return groups
-    .filter(({ proof }) => proof.reason !== undefined)
+    .filter(({ proof, copying }) => proof.reason !== undefined && copying === undefined)
     .map(({ group, partition, proof }) => {
       const line = `${group}/${partition} ${proof.latest === 'different' ? 'differs' : 'not provable'}: ${proof.reason}`
       return proof.latest === 'different' ? output.style('red', line) : line

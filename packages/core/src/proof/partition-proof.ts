@@ -27,6 +27,14 @@ export interface PartitionProof {
   readonly reason: string | undefined
 }
 
+/** Whatever markers come by meanwhile: some keys the sink has as they are behind them, and some not at all. */
+const copying: PartitionProof = {
+  verifiedUpTo: undefined,
+  verifiedMsAgo: undefined,
+  latest: 'unprovable',
+  reason: 'the sink still gets its first copy',
+}
+
 const noteProofScript = script('note-proof', noteProofLua)
 
 /** Notes what a check came to beside the group; without effect where the lease is somebody else's by now. */
@@ -47,10 +55,11 @@ export async function noteProof(
  * @param now of the log's server, in ms
  */
 export function parseProof(
-  { verified, checked }: Readonly<Record<string, string>>,
+  { verified, checked, copy }: Readonly<Record<string, string>>,
   partition: number,
   now: number,
 ): PartitionProof {
+  if (copy !== undefined) return copying
   const [upTo, verifiedAt] = verified?.split(' ') ?? []
   const [, result, reason = ''] = /^(\w+) \S+ \d+ (.*)$/s.exec(checked ?? '') ?? []
   return {

@@ -9,7 +9,7 @@ import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { commit } from '../group/commit.ts'
 import { noteHand } from '../group/hand.ts'
 import { raiseEpoch, type Lease, type LeaseRequest } from '../group/lease.ts'
-import { readHeader, type Header } from '../log/header.ts'
+import { readHeader, stampOf, type Header } from '../log/header.ts'
 import { readRange } from '../log/range.ts'
 import { missingHeader } from '../namespace/metadata.ts'
 import { wasDropped } from '../parking/drop.ts'
@@ -133,6 +133,8 @@ export class PartitionLoop {
   #failedCalls = 0
   /** The newest marker at which the sink was looked at, or was to be. */
   #marker: Marker | undefined
+  /** Where the log ended when the first copy did: at markers before it the sink is ahead. */
+  #copiedUpTo: Stamp | undefined
   #looksAgain = false
   /** By our own clock: after that another worker may have the partition, so nothing new is started. */
   #leaseEndsAt: number
@@ -406,6 +408,7 @@ export class PartitionLoop {
     if (!(await copy.run())) return false
     const { newest, copied } = copy.progress
     const header = await this.#header()
+    this.#copiedUpTo = stampOf(header, header.sequence)
     const { ahead, lost } = standingOf(header, { ...newest, branch: '' })
     if (ahead) await this.#overtake(ahead)
     if (lost) await this.#tellLost(lost)
@@ -544,6 +547,7 @@ export class PartitionLoop {
 
   /** Not while a parked key is on its way into the sink: it would count as neither parked nor there. */
   async #look(marker: Marker): Promise<void> {
+    if (this.#copiedUpTo && compareStamps(marker.stamp, this.#copiedUpTo) < 0) return
     this.#looking = true
     try {
       while (this.#stepping) await this.#changed.wait()
