@@ -9,7 +9,7 @@ import {
   type FeedPosition,
   type Log,
 } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
+import { startProxy, startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
@@ -311,6 +311,30 @@ describe('a feed of a server without sharded publish/subscribe', () => {
     }
     // Who hears nothing looks once a second: that would take twenty.
     expect(performance.now() - startedAt).toBeLessThan(10_000)
+  })
+})
+
+describe('a feed whose connection is cut again while it subscribes', () => {
+  it('leaves no rejection unhandled, and hears what comes later', async () => {
+    const unhandled: unknown[] = []
+    const note = (reason: unknown): number => unhandled.push(reason)
+    process.on('unhandledRejection', note)
+    await using proxy = await startProxy({ path: server.socketPath })
+    const namespace = `feed-${++names}`
+    await using log = await connect({ path: proxy.address.path! }, { namespace, collections, partitions: 3 })
+    await using feed = log.feed(things)
+    for (let round = 0; round < 5; round++) {
+      await eventually(async () => {
+        expect(await client.call('PUBSUB', 'SHARDCHANNELS', `headwater:{${namespace}:*`)).toHaveLength(3)
+      })
+      const cutAgain = proxy.loseRequest('SSUBSCRIBE')
+      proxy.cut()
+      await cutAgain
+    }
+    await log.append(thing('a', 1))
+    expect((await take(feed, 1)).map(textOf)).toEqual(['a=1'])
+    process.off('unhandledRejection', note)
+    expect(unhandled).toEqual([])
   })
 })
 

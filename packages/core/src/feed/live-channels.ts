@@ -99,6 +99,7 @@ function duplicateOf(node: Redis): Redis {
   return node.duplicate({
     lazyConnect: false,
     enableOfflineQueue: false,
+    autoResubscribe: false,
     readOnly: false,
     retryStrategy: (times: number) => Math.min(20 * 2 ** Math.min(times, 6), 500),
     connectionName: node.options.connectionName ? `${node.options.connectionName}:feed` : 'headwater:feed',

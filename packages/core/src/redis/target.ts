@@ -29,6 +29,8 @@ export type ClientFactory = (connectionName: string) => RedisClient
 const sentOnce = {
   maxRetriesPerRequest: 0,
   autoResendUnfulfilledCommands: false,
+  // ioredis leaves the promises of its own resubscriptions alone: when the link is cut again, they end the process.
+  autoResubscribe: false,
   enableOfflineQueue: false,
   enableAutoPipelining: false,
   lazyConnect: false,
