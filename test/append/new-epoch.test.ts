@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { notes } from '@headwater/conformance'
-import { connect, type Log, type Version } from '@headwater/core'
+import { connect, parseVersion, type Log, type Version } from '@headwater/core'
 import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { Redis } from 'ioredis'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -71,6 +71,35 @@ describe('a server that comes back with an older copy', () => {
     })
     await expect(theirs.append(note(4), { expected: other.version })).resolves.toMatchObject({
       version: other.version.replace('2@', '3@'),
+    })
+  })
+
+  it('tells apart two branches of one copy that began in the same second', async () => {
+    server = await startRedis({ own: true })
+    const client = new Redis(server.options)
+    const namespace = randomUUID()
+    await using log = await open(namespace)
+    const kept = await log.append(note(1))
+    // With an epoch that began in the future, every one after it has lasted the same: no time at all.
+    const header = `headwater:{${namespace}:0}:header`
+    const [inherited, branch] = (await client.hget(header, 'epoch:1'))!.split(' ')
+    await client.hset(header, 'epoch:1', `${inherited} ${branch} ${Date.now() + 3_600_000}`)
+    await client.save()
+    client.disconnect()
+    const restored = async () => {
+      await server!.kill('SIGKILL')
+      await server!.restart()
+      return await log.append(note(2), { expected: kept.version })
+    }
+    const lost = await restored()
+    const other = await restored()
+
+    expect(lost.version).not.toBe(other.version)
+    for (const { version } of [lost, other]) expect(Math.floor(parseVersion(version).epoch / 65_536)).toBe(1)
+    await expect(log.append(note(3), { expected: lost.version })).rejects.toMatchObject({
+      code: 'VERSION_CONFLICT',
+      expected: lost.version,
+      actual: other.version,
     })
   })
 

@@ -144,14 +144,14 @@ async function fieldsOf(client: Redis, hash: string): Promise<Map<string, Buffer
 function recordOf(head: Buffer, value: Buffer | undefined): RawRecord {
   const seven = (from: number, to: number): number =>
     head.subarray(from, to).reduce((number, byte) => number * 128 + byte, 0)
-  const deleted = head.toString('latin1', 21, 22) === 'd'
+  const deleted = head.toString('latin1', 23, 24) === 'd'
   if (deleted && value) throw new Error(`A deleted key has the value ${value.toString()}.`)
   return {
-    epoch: head.readUIntBE(0, 4),
-    sequence: head.readUIntBE(4, 6) + seven(10, 12),
-    version: Number(head.toString('latin1', 25)),
-    hashHigh: seven(12, 16),
-    hashLow: seven(16, 21),
+    epoch: head.readUIntBE(0, 6),
+    sequence: head.readUIntBE(6, 6) + seven(12, 14),
+    version: Number(head.toString('latin1', 27)),
+    hashHigh: seven(14, 18),
+    hashLow: seven(18, 23),
     deleted,
     payload: value?.toString() ?? '',
   }

@@ -85,7 +85,7 @@ export function redisCopy(
     lose: (key) => store(key, null, null),
     async corrupt(key) {
       const forged = await record(key)
-      forged.writeBigUInt64BE(randomHash(), 10)
+      forged.writeBigUInt64BE(randomHash(), 12)
       await client.hset(rows, dataKey(key), forged)
     },
     async tamper(key) {
@@ -93,7 +93,7 @@ export function redisCopy(
       await client.set(dataKey(key), JSON.stringify({ ...value, count: -7 }))
     },
     async invent(key, like) {
-      const forged = Buffer.concat([(await record(like)).subarray(0, 23), Buffer.from(key)])
+      const forged = Buffer.concat([(await record(like)).subarray(0, 25), Buffer.from(key)])
       await store(key, forged, await client.get(dataKey(like)))
     },
     async dump() {

@@ -1,4 +1,4 @@
-import { startWorker, type Log, type Worker } from '@headwater/core'
+import { parseVersion, startWorker, type Log, type Worker } from '@headwater/core'
 import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -145,8 +145,10 @@ describe('a log that comes back without its newest changes', () => {
     await appendEach(log, [14, 15, 16, 17], keyOf)
     const first = await savedUpTo(7)
     await worker!.stop()
-    // The number of an epoch tells seconds apart.
-    await eventually(async () => expect(await secondsOfFirstEpoch()).toBeGreaterThanOrEqual(first))
+    // Numbers of epochs rise by the second.
+    await eventually(async () =>
+      expect(await secondsOfFirstEpoch()).toBeGreaterThan(Math.floor(first / 65_536)),
+    )
     await restoreOlderCopy()
     const [other] = await appendEach(log, [24], keyOf)
     expect(other!.version).not.toBe(`2@${first}`)
@@ -155,20 +157,20 @@ describe('a log that comes back without its newest changes', () => {
     expect(sink.entries().get('note-0')).toMatchObject({ content: 24 })
   })
 
-  it('is noticed by the worker where the clock went back, and both epochs have one number', async () => {
+  it('is noticed by the worker also where the clock went back, so that the later epoch may have the lower number', async () => {
     const { header } = partitionKeys(log, group)
     const [inherited, branch] = (await client.hget(header, 'epoch:1'))!.split(' ')
     await client.hset(header, 'epoch:1', `${inherited} ${branch} ${Date.now() + 3_600_000}`)
     await loseTwo()
     await restoreOlderCopy()
     await appendEach(log, [14, 15, 16, 17], keyOf)
-    expect(await savedUpTo(7)).toBe(2)
+    const first = await savedUpTo(7)
     events.all.length = 0
     await restoreOlderCopy()
-    expect(await events.first('history-lost')).toEqual({ ...lostTail, epoch: 2, to: 7 })
+    expect(await events.first('history-lost')).toEqual({ ...lostTail, epoch: first, to: 7 })
     // The worker has opened an epoch above the one that the sink knows by another history.
     const results = await appendEach(log, [24, 25], keyOf)
-    expect(results.map(({ version }) => version)).toEqual(['2@3', '3@3'])
+    for (const { version } of results) expect(parseVersion(version).epoch).toBeGreaterThan(first)
     await drained(log, group)
     expect(Object.fromEntries(sink.entries())).toMatchObject({
       'note-0': { content: 24 },

@@ -21,7 +21,7 @@ local partition_number = tonumber(string.match(partition, '^%d+'))
 -- unpack fails at about 8,000 values. An even number keeps pairs together.
 local CHUNK = 3000
 -- Where the entity's key begins in a record.
-local ENTITY_KEY = 24
+local ENTITY_KEY = 26
 
 local function call_in_chunks(values, first, last, command, key)
   for from = first, last, CHUNK do
@@ -48,8 +48,8 @@ local function judge(data_key, record, held)
   if held and #held >= ENTITY_KEY - 1 then
     local holder = string.sub(held, ENTITY_KEY)
     if holder ~= string.sub(record, ENTITY_KEY) then return 'taken ' .. holder end
-    local epoch, sequence = struct.unpack('>I4I6', record)
-    local held_epoch, held_sequence = struct.unpack('>I4I6', held)
+    local epoch, sequence = struct.unpack('>I6I6', record)
+    local held_epoch, held_sequence = struct.unpack('>I6I6', held)
     if epoch < held_epoch or (epoch == held_epoch and sequence <= held_sequence) then return 'stale' end
   end
   local found = redis.call('TYPE', data_key)['ok']

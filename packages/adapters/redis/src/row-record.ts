@@ -5,7 +5,7 @@ import type { Change, SinkRow } from '@headwater/core'
  *
  * | bytes | what |
  * |---|---|
- * | 4 | epoch |
+ * | 6 | epoch |
  * | 6 | sequence |
  * | 8 | content hash, 0 for a tombstone |
  * | 2 | partition of the log |
@@ -15,11 +15,11 @@ import type { Change, SinkRow } from '@headwater/core'
  *
  * The entity's key tells when two entities are given the same data key. `apply.lua` and `row.lua` know this layout too.
  */
-const offset = { epoch: 0, sequence: 4, hash: 10, partition: 18, bucket: 20, live: 22, key: 23 } as const
+const offset = { epoch: 0, sequence: 6, hash: 12, partition: 20, bucket: 22, live: 24, key: 25 } as const
 
 export function rowRecord({ key, kind, stamp, hash, partition, bucket }: Change): Buffer {
   const record = Buffer.allocUnsafe(offset.key + Buffer.byteLength(key))
-  record.writeUInt32BE(stamp.epoch, offset.epoch)
+  record.writeUIntBE(stamp.epoch, offset.epoch, 6)
   record.writeUIntBE(stamp.sequence, offset.sequence, 6)
   record.writeBigUInt64BE(hash, offset.hash)
   record.writeUInt16BE(partition, offset.partition)

@@ -3,8 +3,8 @@
 
 -- Adds a record (sign 1), or takes it away (sign -1). What a stranger wrote, or is of another partition, does not count.
 local function add_to_sums(sums, partition, record, sign)
-  if not record or #record < 23 then return end
-  local high, low, of, bucket, live = struct.unpack('>I4I4I2I2B', record, 11)
+  if not record or #record < 25 then return end
+  local high, low, of, bucket, live = struct.unpack('>I4I4I2I2B', record, 13)
   if live == 0 or of ~= partition then return end
   local sum = sums[bucket]
   if not sum then

@@ -112,7 +112,7 @@ export const newestWinsClaims: readonly SinkClaim[] = [
           log.delete('poems', { sequence: 2 }),
         ]
         await trial.deliver(partition, ends)
-        const [epochMax, sequenceMax] = [2 ** 32 - 1, 2 ** 48 - 1]
+        const [epochMax, sequenceMax] = [2 ** 48 - 1, 2 ** 48 - 1]
         const rising = [
           [1, 9],
           [1, 10],

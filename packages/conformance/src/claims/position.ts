@@ -80,8 +80,8 @@ export const positionClaims: readonly SinkClaim[] = [
           { epoch: 1, sequence: 9, branch: '' },
           { epoch: 1, sequence: 10, branch: '0123456789abcdef0123456789abcdef01234567' },
           { epoch: 1, sequence: 2 ** 48 - 1, branch: 'f' },
-          { epoch: 2 ** 32 - 1, sequence: 2 ** 48 - 2, branch: '00' },
-          { epoch: 2 ** 32 - 1, sequence: 2 ** 48 - 1, branch: '1e5' },
+          { epoch: 2 ** 48 - 1, sequence: 2 ** 48 - 2, branch: '00' },
+          { epoch: 2 ** 48 - 1, sequence: 2 ** 48 - 1, branch: '1e5' },
         ]
         for (const position of positions) {
           await (await trial.open()).advance(position)

@@ -28,7 +28,7 @@ export const source: string = `-- Appends one batch of requests to a partition. 
 --   ARGV[20] events that bring the folded state of their key, by number, in order
 --   ARGV[21…] '' and its keys for each slot, folded states, then pairs of request and idempotency field
 --
--- A head is epoch (4 bytes) and sequence of the batch's first change (6), the piece of 15, and the version as decimal
+-- A head is epoch and sequence of the batch's first change (6 bytes each), the piece of 15, and the version as decimal
 -- text: all but the version is copied, never computed.
 --
 -- Returns the result, as text that is also kept for a repeated batch: "epoch first time|versions|exceptions", where
@@ -144,7 +144,7 @@ if ARGV[13] ~= '' or #ARGV > first_pair then
       local at = written[key] or seen[key]
       if not at then
         local head = head_of[change]
-        if head then at = { tonumber(sub(head, 26)), struct.unpack('>I4', head), byte(head, 22) ~= 100 }
+        if head then at = { tonumber(sub(head, 28)), struct.unpack('>I6', head), byte(head, 24) ~= 100 }
         else at = { 0, 0, false } end
       end
       local want = expected[change]
@@ -154,7 +154,7 @@ if ARGV[13] ~= '' or #ARGV > first_pair then
         elseif want[1] == 'exists' then fits = at[3]
         else fits = tonumber(want[2]) == at[1] and tonumber(want[3]) == at[2] end
         if not fits then
-          exceptions[#exceptions + 1] = concat({ request, 'conflict', change, at[1], at[2], at[3] and 1 or 0 }, ' ') .. ';'
+          exceptions[#exceptions + 1] = concat({ request, 'conflict', change, at[1], whole(at[2]), at[3] and 1 or 0 }, ' ') .. ';'
           return false
         end
       end
@@ -205,7 +205,7 @@ end
 -- Filled in the order of slots: what is in it here only gives it its size at once.
 local versions = { unpack(ARGV, first_key + 1, first_key + count) }
 local heads_of, heads_end, values_of, values_end, removed_of, highs, lows = {}, {}, {}, {}, {}, {}, {}
-local stamp = struct.pack('>I4I6', epoch, sequence + 1)
+local stamp = struct.pack('>I6I6', epoch, sequence + 1)
 local next_version = {}
 local at, argument = 0, first_key
 local next_sum = string.gmatch(ARGV[11], '(%d+) (%d+) ')
@@ -237,7 +237,7 @@ for slot = 1, slot_count do
     local head = heads[place]
     if latest and earlier[at] then head = latest[earlier[at]] end
     -- The hash that goes: of what was held, or of the change itself when it does not enter.
-    local gone, gone_at = head, 13
+    local gone, gone_at = head, 15
     if partial and refused[change] then
       gone, gone_at = pieces, from + 2
     else
@@ -255,7 +255,7 @@ for slot = 1, slot_count do
       else
         local key = ARGV[argument]
         if head then
-          local version_held = sub(head, 26)
+          local version_held = sub(head, 28)
           version = next_version[version_held]
           if not version then
             version = format('%d', version_held + 1)
@@ -304,7 +304,7 @@ if remember_count > 0 then
     request = request + 1
     if remember[request] then
       local number = number_of and number_of[from] or from - 1
-      local result = epoch .. ' ' .. format('%d', sequence + 1 + number) .. ' '
+      local result = whole(epoch) .. ' ' .. whole(sequence + 1 + number) .. ' '
         .. concat(versions, ' ', number + 1, number + size)
       result_of['#' .. request] = result
       remembered[#remembered + 1] = remember[request]
@@ -326,7 +326,7 @@ if count > 0 and at_memory_limit(KEYS[1], KEYS[2]) then return 'full' end
 
 local now = now_ms()
 local version_text = concat(versions, ' ', 1, count)
-local result = epoch .. ' ' .. first .. ' ' .. now .. '|' .. version_text .. '|' .. concat(exceptions)
+local result = whole(epoch) .. ' ' .. first .. ' ' .. now .. '|' .. version_text .. '|' .. concat(exceptions)
 
 if count > 0 then
   -- Of a list with something for each change, what enters.
@@ -362,7 +362,8 @@ if count > 0 then
     entry[at + 1], entry[at + 2] = 'traces', ARGV[18]
     entry[at + 3], entry[at + 4] = 'traces-of', entering(ARGV[19], word, ' ')
   end
-  call('XADD', KEYS[2], epoch .. '-' .. last_sequence, unpack(entry))
+  local id = whole(epoch) .. '-' .. last_sequence
+  call('XADD', KEYS[2], id, unpack(entry))
   call('HSET', KEYS[1], 'sequence', last_sequence)
   if opens then open_epoch(KEYS[1], server_id, epoch, sequence, now) end
   local sums = {}
@@ -391,7 +392,7 @@ if count > 0 then
     end
   end
   for digest, differences in pairs(sums) do call('BITFIELD', KEYS[digest - 27], unpack(differences)) end
-  publish(KEYS[1], KEYS[2], epoch .. '-' .. last_sequence, entry)
+  publish(KEYS[1], KEYS[2], id, entry)
 end
 
 call('HSET', KEYS[3], producer, ARGV[2] .. ' ' .. result)

@@ -11,15 +11,14 @@
 if not read_header(KEYS[1], '') then return { 'missing' } end
 local action, owner, lasts = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local now = tonumber(now_ms())
-local number = function(value) return string.format('%d', value) end
 local token, expires, from, holder =
   string.match(redis.call('HGET', KEYS[1], 'archive') or '', '^(%d+) (%d+) (%d+) (.*)$')
 token, expires, from = tonumber(token or '0'), tonumber(expires or '0'), tonumber(from or '0')
 local store = function(until_when, whose)
-  redis.call('HSET', KEYS[1], 'archive', table.concat({ number(token), number(until_when), number(from), whose }, ' '))
+  redis.call('HSET', KEYS[1], 'archive', table.concat({ whole(token), whole(until_when), whole(from), whose }, ' '))
 end
 local text = redis.call('HGET', KEYS[2], 'archive')
-local since = text and string.match(text, '^%S+ archive (%d+)') or number(now)
+local since = text and string.match(text, '^%S+ archive (%d+)') or whole(now)
 local hold = function(position)
   redis.call('HDEL', KEYS[2], 'archive')
   redis.call('HSET', KEYS[2], 'archive', position .. ' archive ' .. since .. ' 0 0 ' .. owner)
@@ -40,7 +39,7 @@ if action == 'acquire' then
   local position = text and string.match(text, '^%S+')
   if not position then
     from = tonumber(redis.call('HGET', KEYS[1], 'trimmed') or '0')
-    position = from == 0 and '0-0' or epoch_of(read_epochs(KEYS[1]), from) .. '-' .. number(from)
+    position = from == 0 and '0-0' or whole(epoch_of(read_epochs(KEYS[1]), from)) .. '-' .. whole(from)
     hold(position)
   end
   store(now + lasts, owner)

@@ -51,7 +51,7 @@ export function decodeBatch(partition: number, [id, fields]: StreamEntry, contex
     )
   }
   if (!fields) return stray('its fields are gone')
-  const stamp = /^(\d{1,10})-(\d{1,15})$/.exec(id) ?? stray('its ID is not made of an epoch and a sequence')
+  const stamp = /^(\d{1,15})-(\d{1,15})$/.exec(id) ?? stray('its ID is not made of an epoch and a sequence')
   const epoch = Number(stamp[1])
   const last = Number(stamp[2])
   const field = new Map<string, string>()

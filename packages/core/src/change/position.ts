@@ -17,7 +17,7 @@ export function formatPosition(partition: number, { epoch, sequence }: Stamp): P
 
 /** @throws HeadwaterError POSITION_INVALID */
 export function parsePosition(text: string): PositionParts {
-  const match = typeof text === 'string' ? /^(\d{1,5}):(\d{1,10})-(\d{1,15})$/.exec(text) : null
+  const match = typeof text === 'string' ? /^(\d{1,5}):(\d{1,15})-(\d{1,15})$/.exec(text) : null
   if (!match) {
     throw new HeadwaterError(
       'POSITION_INVALID',

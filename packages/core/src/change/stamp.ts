@@ -4,7 +4,7 @@
  * surviving history. A change of a later epoch is newer than any change of an earlier one.
  */
 export interface Stamp {
-  /** 1 at creation of the log, below 2^32. */
+  /** 1 at creation of the log, below 2^48: seconds and, in the lower 16 bits, whose they are. */
   readonly epoch: number
   /** 1 for the first change of the partition, below 2^48. */
   readonly sequence: number
@@ -19,14 +19,14 @@ export function compareStamps(a: Stamp, b: Stamp): number {
 }
 
 /**
- * A stamp as text of 21 characters that sort as stamps do, for targets that compare texts: Redis scripts, and most
+ * A stamp as text of 25 characters that sort as stamps do, for targets that compare texts: Redis scripts, and most
  * databases. A fence sorts alike, with its token in place of the sequence.
  */
 export function sortableStamp({ epoch, sequence }: Stamp): string {
-  return `${epoch.toString(16).padStart(8, '0')}-${sequence.toString(16).padStart(12, '0')}`
+  return `${epoch.toString(16).padStart(12, '0')}-${sequence.toString(16).padStart(12, '0')}`
 }
 
 /** The stamp that `sortableStamp` wrote; what stands behind it in the text is passed over. */
 export function parseSortableStamp(text: string): Stamp {
-  return { epoch: Number.parseInt(text.slice(0, 8), 16), sequence: Number.parseInt(text.slice(9, 21), 16) }
+  return { epoch: Number.parseInt(text.slice(0, 12), 16), sequence: Number.parseInt(text.slice(13, 25), 16) }
 }

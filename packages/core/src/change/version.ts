@@ -19,7 +19,7 @@ export function formatVersion(number: number, epoch: number): Version {
 
 /** @throws HeadwaterError VERSION_INVALID */
 export function parseVersion(text: string): VersionParts {
-  const match = typeof text === 'string' ? /^([1-9]\d{0,14})(?:@([1-9]\d{0,9}))?$/.exec(text) : null
+  const match = typeof text === 'string' ? /^([1-9]\d{0,14})(?:@([1-9]\d{0,14}))?$/.exec(text) : null
   if (!match) {
     throw new HeadwaterError(
       'VERSION_INVALID',

@@ -27,7 +27,7 @@ export function formatFeedPosition({ history, stamps }: FeedPositionParts): Feed
 
 /** @throws HeadwaterError POSITION_INVALID */
 export function parseFeedPosition(text: string, partitions: number): FeedPositionParts {
-  if (typeof text !== 'string' || !/^[0-9a-f]{8}(?:\.\d{1,10}-\d{1,15})+$/.test(text)) {
+  if (typeof text !== 'string' || !/^[0-9a-f]{8}(?:\.\d{1,15}-\d{1,15})+$/.test(text)) {
     throw new HeadwaterError(
       'POSITION_INVALID',
       `${JSON.stringify(text).slice(0, 100)} is not a position of a feed.`,

@@ -14,7 +14,7 @@ export interface LiveMessage {
 export function parseLiveMessage(message: Buffer): LiveMessage | undefined {
   const lineFeed = message.indexOf(10)
   const head = message.toString('latin1', 0, lineFeed === -1 ? message.length : lineFeed)
-  const parts = /^([0-9a-f]{16}) ((\d{1,10})-(\d{1,15}))((?: \d{1,7})*)$/.exec(head)
+  const parts = /^([0-9a-f]{16}) ((\d{1,15})-(\d{1,15}))((?: \d{1,7})*)$/.exec(head)
   if (!parts) return undefined
   const [, lineage = '', id = '', epoch, sequence, lengths = ''] = parts
   const upTo = { epoch: Number(epoch), sequence: Number(sequence) }

@@ -2,7 +2,7 @@ import type { Batch } from '../change/batch.ts'
 import type { Change } from '../change/change.ts'
 import { compareStamps, stampZero, type Stamp } from '../change/stamp.ts'
 import { continuation } from '../log/continuity.ts'
-import { survivedUpTo, type Header } from '../log/header.ts'
+import { isLost, type Header } from '../log/header.ts'
 
 /** What a batch is to a subscriber that stands at some place. */
 export type Taken =
@@ -83,10 +83,7 @@ export class PartitionMerge {
 
   /** Whether something that was given is not in the log's history any more. */
   hasLost(header: Header): boolean {
-    return (
-      survivedUpTo(header, this.#last) < this.#last.sequence ||
-      survivedUpTo(header, this.#newestRow) < this.#newestRow.sequence
-    )
+    return isLost(header, this.#last) || isLost(header, this.#newestRow)
   }
 
   #wanted({ changes }: Batch, skip: number): readonly Change[] {

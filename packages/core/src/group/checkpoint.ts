@@ -10,7 +10,7 @@ export function formatCheckpoint({ epoch, sequence }: Checkpoint): string {
 
 /** @throws HeadwaterError LOG_DAMAGED */
 export function parseCheckpoint(text: string | null | undefined): Checkpoint {
-  const match = /^(\d{1,10})-(\d{1,15})$/.exec(text ?? '')
+  const match = /^(\d{1,15})-(\d{1,15})$/.exec(text ?? '')
   if (!match)
     throw new HeadwaterError('LOG_DAMAGED', `A group's checkpoint is ${JSON.stringify(text)}, which is none.`)
   return { epoch: Number(match[1]), sequence: Number(match[2]) }

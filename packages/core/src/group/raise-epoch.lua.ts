@@ -12,6 +12,7 @@ if opens and epoch > above then
   return { epoch, sequence }
 end
 if epoch > above then return { epoch, sequence } end
-open_epoch(KEYS[1], server_id, above + 1, sequence, now_ms())
-return { above + 1, sequence }
+epoch = epoch_above(above, 1, server_id)
+open_epoch(KEYS[1], server_id, epoch, sequence, now_ms())
+return { epoch, sequence }
 `

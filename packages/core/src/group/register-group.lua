@@ -15,7 +15,7 @@ local now = now_ms()
 local checkpoint = '0-0'
 if ARGV[2] ~= 'beginning' then
   -- From here the log is read once the state is copied: what is in the state by now is older or the same.
-  checkpoint = string.format('%d-%d', epoch, sequence)
+  checkpoint = whole(epoch) .. '-' .. whole(sequence)
 elseif sequence > 0 then
   local first = redis.call('XRANGE', KEYS[4], '-', '+', 'COUNT', 1)[1]
   if not first then return 'trimmed' end

@@ -5,7 +5,7 @@ import { formatPosition, parsePosition, type PositionParts } from '../change/pos
 import { compareStamps, type Stamp } from '../change/stamp.ts'
 import type { AnyCollection } from '../collection/collection.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
-import { parseHeader, survivedUpTo } from '../log/header.ts'
+import { isLost, parseHeader } from '../log/header.ts'
 import { readEntries, type UnreadableEntry } from '../log/range.ts'
 import { missingHeader } from '../namespace/metadata.ts'
 import type { NamespaceKeys, PartitionKeys } from '../namespace/keys.ts'
@@ -164,7 +164,7 @@ export class AppliedWatch {
     const checkpoint = parseCheckpoint(text)
     const reached: Waiter[] = []
     for (const waiter of waiters) {
-      if (waiter.stamp.sequence > survivedUpTo(header, waiter.stamp)) waiter.resolve('lost')
+      if (isLost(header, waiter.stamp)) waiter.resolve('lost')
       // During a first copy the checkpoint only says from where the log is read afterwards.
       else if (!copy && compareStamps(checkpoint, waiter.stamp) >= 0) reached.push(waiter)
     }

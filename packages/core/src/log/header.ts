@@ -70,6 +70,15 @@ export function survivedUpTo({ epochs, sequence }: Header, stamp: Stamp): number
 }
 
 /**
+ * Whether a change of this stamp was written in history that this log has lost. Of an epoch above the log's own nothing
+ * can be said: whoever answers may be the one that fell behind.
+ */
+export function isLost(header: Header, stamp: Stamp): boolean {
+  if (stamp.sequence > survivedUpTo(header, stamp)) return true
+  return stamp.epoch > 0 && stamp.epoch < header.epoch && !header.epochs.has(stamp.epoch)
+}
+
+/**
  * Up to which sequence this log has the history of which a sink says that it ends at `position`. A log that was restored
  * from an older copy may know the sink's epoch by another branch, or not at all; then the histories part where the sink's
  * epoch began, or before.

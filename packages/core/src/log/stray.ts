@@ -31,6 +31,6 @@ export function placeOfStray(
 
 /** Undefined for IDs that are none of ours, such as those that Redis makes itself. */
 export function stampOfEntry(id: string): Stamp | undefined {
-  const match = /^(\d{1,10})-(\d{1,15})$/.exec(id)
+  const match = /^(\d{1,15})-(\d{1,15})$/.exec(id)
   return match ? { epoch: Number(match[1]), sequence: Number(match[2]) } : undefined
 }

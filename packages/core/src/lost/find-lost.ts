@@ -1,7 +1,7 @@
 import { locate, type Router } from '../append/prepare.ts'
 import { formatPosition, type Position } from '../change/position.ts'
 import type { Stamp } from '../change/stamp.ts'
-import { readHeader, survivedUpTo, type Header } from '../log/header.ts'
+import { isLost, readHeader, type Header } from '../log/header.ts'
 import { missingHeader } from '../namespace/metadata.ts'
 import { logParts, type Log, type LogParts } from '../namespace/log.ts'
 import { persist } from '../redis/persist.ts'
@@ -144,5 +144,5 @@ class Search {
 
 /** Whether a change of this stamp is in the log's history: trimmed perhaps, but not lost. */
 function hasSurvived(header: Header, stamp: Stamp): boolean {
-  return stamp.epoch <= header.epoch && stamp.sequence <= survivedUpTo(header, stamp)
+  return stamp.epoch <= header.epoch && !isLost(header, stamp)
 }

@@ -24,7 +24,7 @@ for at = 3, #KEYS do
   end
 end
 local this = string.format('%d', sequence + 1)
-local id = epoch .. '-' .. this
+local id = whole(epoch) .. '-' .. this
 local entry = {
   'first', this, 'time', now, 'types', ARGV[1], 'operations', 'p', 'versions', '1', 'keys', '',
   'payloads', '{' .. table.concat(digests, ',') .. '}',

@@ -36,9 +36,9 @@ if action == 'take' then
   if held and held_by ~= owner and (ttl == 0 or expires > now) then return { 'held', held_by, since } end
   local trimmed = tonumber(redis.call('HGET', KEYS[1], 'trimmed') or '0')
   at, kind, ttl = ARGV[4], ARGV[5], tonumber(ARGV[6])
-  if at == 'end' then at = epoch .. '-' .. string.format('%d', sequence) end
+  if at == 'end' then at = whole(epoch) .. '-' .. whole(sequence) end
   if at == 'earliest' then
-    at = trimmed == 0 and '0-0' or epoch_of(read_epochs(KEYS[1]), trimmed) .. '-' .. string.format('%d', trimmed)
+    at = trimmed == 0 and '0-0' or whole(epoch_of(read_epochs(KEYS[1]), trimmed)) .. '-' .. whole(trimmed)
   end
   if tonumber(string.match(at, '%-(%d+)$')) < trimmed then return { 'trimmed', trimmed } end
   since = string.format('%d', now)

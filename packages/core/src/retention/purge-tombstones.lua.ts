@@ -8,10 +8,10 @@ local epochs = read_epochs(KEYS[1])
 local gone = {}
 for at = 1, #ARGV do
   local head = redis.call('HGET', KEYS[2], ARGV[at])
-  if head and string.byte(head, 22) == 100 then
+  if head and string.byte(head, 24) == 100 then
     -- See state-record.ts: the batch's first sequence, and the number in the batch.
-    local epoch, sequence = struct.unpack('>I4I6', head)
-    sequence = sequence + string.byte(head, 11) * 128 + string.byte(head, 12)
+    local epoch, sequence = struct.unpack('>I6I6', head)
+    sequence = sequence + string.byte(head, 13) * 128 + string.byte(head, 14)
     if sequence <= trimmed and survived_up_to(epochs, epoch, sequence) == sequence then gone[#gone + 1] = ARGV[at] end
   end
 end

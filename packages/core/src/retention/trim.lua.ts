@@ -14,7 +14,6 @@ local epoch, sequence = read_header(KEYS[1], '')
 if not epoch or redis.call('EXISTS', KEYS[2]) == 0 then return { 'missing' } end
 local epochs = read_epochs(KEYS[1])
 local now = tonumber(now_ms())
-local number = function(value) return string.format('%d', value) end
 
 local records, given = {}, 0
 for at = 3, #ARGV do
@@ -56,7 +55,7 @@ for at = 1, #holds, 2 do
       mind(of_kind or 'unreadable', holds[at], surviving(stamp))
       if ttl > 0 and expires > now + ttl then
         misdated[#misdated + 1] = holds[at]
-        misdated[#misdated + 1] = table.concat({ stamp, of_kind, since, number(ttl), number(now + ttl), owner }, ' ')
+        misdated[#misdated + 1] = table.concat({ stamp, of_kind, since, whole(ttl), whole(now + ttl), owner }, ' ')
       end
     end
   end
@@ -81,10 +80,10 @@ local target = math.min(floor, math.max(trimmed, begins) + step)
 if step > 0 and #over > 0 then redis.call('HDEL', KEYS[4], unpack(over, 1, math.min(#over, 1000))) end
 local removed = 0
 if step > 0 and target > trimmed then
-  removed = redis.call('XTRIM', KEYS[2], 'MINID', epoch_of(epochs, target + 1) .. '-' .. number(target + 1))
+  removed = redis.call('XTRIM', KEYS[2], 'MINID', whole(epoch_of(epochs, target + 1)) .. '-' .. whole(target + 1))
   -- A batch that reaches beyond the target stays whole.
   trimmed = math.max(trimmed, math.min(target, before_first() or target))
-  redis.call('HSET', KEYS[1], 'trimmed', number(trimmed))
+  redis.call('HSET', KEYS[1], 'trimmed', whole(trimmed))
   if #misdated > 0 then redis.call('HSET', KEYS[4], unpack(misdated, 1, math.min(#misdated, 1000))) end
 end
 return { 'trimmed', removed, trimmed, floor, target >= floor and 1 or 0, kind, name }

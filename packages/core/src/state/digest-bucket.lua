@@ -11,9 +11,9 @@ local counts, high_sums, low_sums = {}, {}, {}
 local entries = page[2]
 for at = 2, #entries, 2 do
   local head = entries[at]
-  if entries[at - 1] ~= '' and string.byte(head, 22) ~= 100 then
+  if entries[at - 1] ~= '' and string.byte(head, 24) ~= 100 then
     -- Nine characters of seven bits: a lane of 28, and one of 35.
-    local h1, h2, h3, h4, l1, l2, l3, l4, l5 = string.byte(head, 13, 21)
+    local h1, h2, h3, h4, l1, l2, l3, l4, l5 = string.byte(head, 15, 23)
     local high = ((h1 * 128 + h2) * 128 + h3) * 128 + h4
     local low = (((l1 * 128 + l2) * 128 + l3) * 128 + l4) * 128 + l5
     if #ARGV < 4 or inside[low % parent_size] then

@@ -10,8 +10,8 @@ local page = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
 local reply, entries = { page[1] }, page[2]
 for at = 1, #entries, 2 do
   local key, head = entries[at], entries[at + 1]
-  if key ~= '' and string.byte(head, 22) ~= 100 then
-    local l1, l2, l3, l4, l5 = string.byte(head, 17, 21)
+  if key ~= '' and string.byte(head, 24) ~= 100 then
+    local l1, l2, l3, l4, l5 = string.byte(head, 19, 23)
     local low = (((l1 * 128 + l2) * 128 + l3) * 128 + l4) * 128 + l5
     if inside[low % size] then
       reply[#reply + 1] = key

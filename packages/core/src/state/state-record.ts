@@ -25,23 +25,23 @@ export interface StateRecord extends StateHead {
 const kinds: Readonly<Record<number, ChangeKind | undefined>> = { 0x70: 'put', 0x64: 'delete', 0x65: 'event' }
 
 /**
- * The layout that the append script puts together: epoch and first sequence of the batch (4 and 6 bytes); what the client
+ * The layout that the append script puts together: epoch and first sequence of the batch (6 bytes each); what the client
  * brought in characters of seven bits: number in the batch (2), hash (9), operation (a letter), schema version (3); then the
  * version in decimal. The script copies all but the version, because computing costs Lua more than anything else.
  */
 export function decodeHead(bytes: Buffer): StateHead {
-  const { high, low } = unpackLanes(bytes, 12)
-  const kind = kinds[bytes[21]!] ?? 'put'
+  const { high, low } = unpackLanes(bytes, 14)
+  const kind = kinds[bytes[23]!] ?? 'put'
   return {
     stamp: {
-      epoch: bytes.readUInt32BE(0),
-      sequence: bytes.readUIntBE(4, 6) + bytes[10]! * 128 + bytes[11]!,
+      epoch: bytes.readUIntBE(0, 6),
+      sequence: bytes.readUIntBE(6, 6) + bytes[12]! * 128 + bytes[13]!,
     },
-    version: Number(bytes.toString('latin1', 25)),
+    version: Number(bytes.toString('latin1', 27)),
     hash: hashOfLanes(high, low),
     deleted: kind === 'delete',
     kind,
-    schemaVersion: (bytes[22]! * 128 + bytes[23]!) * 128 + bytes[24]!,
+    schemaVersion: (bytes[24]! * 128 + bytes[25]!) * 128 + bytes[26]!,
   }
 }
 
