@@ -7,6 +7,6 @@ describe('every adapter', () => {
   it.each(adapters)('runs the conformance kit: %s', (adapter) => {
     const test = new URL(`./${adapter}.test.ts`, import.meta.url)
     expect(existsSync(test), `test/conformance/${adapter}.test.ts`).toBe(true)
-    expect(readFileSync(test, 'utf8')).toMatch(/\bsinkConformance\(/)
+    expect(readFileSync(test, 'utf8')).toMatch(/\b(?:sink|eventSink)Conformance\(/)
   })
 })
