@@ -4,6 +4,9 @@ import { startProxy, startRedis, type OwnRedisServer } from '@headwater/local-se
 import { redisSink } from '@headwater/redis'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { commit } from '../../packages/core/src/group/commit.ts'
+import { acquireLease, type Lease } from '../../packages/core/src/group/lease.ts'
+import { namespaceKeys } from '../../packages/core/src/namespace/keys.ts'
 import { ChildWorker } from '../support/child-worker.ts'
 import { eventually } from '../support/eventually.ts'
 import { appendEach, drained, openTestLog, parseClients, partitionKeys, statusOf } from './test-log.ts'
@@ -97,6 +100,18 @@ describe('a worker that is killed', () => {
     await drained(log, group)
     expect(performance.now() - killedAt).toBeLessThan(leaseMs)
     expect(await client.exists(...Array.from({ length: 40 }, (_, at) => `${prefix}:${at}`))).toBe(40)
+  })
+})
+
+describe('a lease that a server gave whose clock ran ahead', () => {
+  it('keeps nobody out for longer than a lease lasts', async () => {
+    const log = closing(await openTestLog(server.options))
+    const first = await run(log, watchedSink())
+    await first.worker.stop()
+    const inAnHour = Date.now() + 3_600_000
+    await client.hset(partitionKeys(log, group).group, 'owner', 'dead', 'expires', inAnHour)
+    const next = await run(log, watchedSink(), { leaseMs: 1_000 })
+    await eventually(() => expect(next.events.of('acquired')).toHaveLength(1), { timeoutMs: 5_000 })
   })
 })
 
@@ -283,6 +298,29 @@ describe('a worker that has lost its lease without knowing', () => {
     expect(lost).toMatchObject({ group, partition: 0 })
     expect(zombie.sink.entries().get('lamp')).toEqual({ id: 'lamp', content: 3 })
     expect(await statusOf(log, group)).toMatchObject({ owner: successor.worker.name, checkpoint: '0:1-3' })
+  })
+
+  it('does not take its own checkpoint back by an attempt that comes late', async () => {
+    const log = closing(await openTestLog(server.options))
+    const first = await run(log, watchedSink())
+    await first.worker.stop()
+    const keys = namespaceKeys(log.namespace, 1).partitions[0]!
+    const request = { keys, group, owner: 'slow', leaseMs: 10_000 }
+    const commitAt = async (token: number, sequence: number): Promise<string | null> => {
+      const at = { epoch: 1, sequence }
+      expect(await commit(client, request, token, { checkpoint: at, saved: at, entries: [] })).toBe(
+        'committed',
+      )
+      return await client.hget(keys.group(group), 'checkpoint')
+    }
+    const granted = await acquireLease(client, request)
+    const { token } = (granted as { lease: Lease }).lease
+    expect(await commitAt(token, 3)).toBe('1-3')
+    expect(await commitAt(token, 5)).toBe('1-5')
+    expect(await commitAt(token, 3)).toBe('1-5')
+    // Whoever begins anew may have found out that history was lost.
+    await acquireLease(client, request)
+    expect(await commitAt(token + 1, 2)).toBe('1-2')
   })
 
   it('has its late commit refused, which was on its way when the lease ran out', async () => {

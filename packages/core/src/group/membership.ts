@@ -43,7 +43,8 @@ export async function observeGroup(
   const owners = leases.map(([owner, expires]) => {
     if (!owner || owner === unreachable[0]) return owner ?? undefined
     const left = Number(expires) - now
-    if (left <= 0) return undefined
+    // One that lasts much longer than ours was given by a server with another clock: whoever asks for it puts that right.
+    if (left <= 0 || left > leaseMs * 2) return undefined
     if (owner !== worker) nextExpiryMs = Math.min(nextExpiryMs, left)
     return owner
   })

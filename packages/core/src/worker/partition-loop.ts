@@ -127,6 +127,8 @@ export class PartitionLoop {
   #applying = 0
   #committed!: Stamp
   #saved!: Stamp
+  /** The sink does not store where it stands, and there is no time left to ask it again. */
+  #savesInVain = false
   #branches: ReadonlyMap<number, { readonly branch: string }> = new Map()
   /** After a call that the sink refused as a whole: until then it is left alone. */
   #sinkRestsUntil = 0
@@ -587,8 +589,11 @@ export class PartitionLoop {
     if (isolated) await this.#noteHand(offered[0]!.change.stamp)
     const outcomes = await this.#offer(offered, done)
     if (isolated) await this.#noteHand(undefined)
-    let refused = 0
-    for (const { kind } of outcomes) if (kind === 'retry') refused++
+    let [refused, taken] = [0, 0]
+    for (const { kind } of outcomes) {
+      if (kind === 'retry') refused++
+      if (kind === 'applied' || kind === 'stale') taken++
+    }
     const failed = refused === outcomes.length
     const failedByItself = failed && offered.length === 1 && this.#suspects.isOwn(offered[0]!.change.key)
     if (!failed) {
@@ -601,7 +606,8 @@ export class PartitionLoop {
       this.#callMax = Math.max(1, Math.floor(offered.length / 2))
     }
     let superseded = 0
-    if (refused === 0 && compareStamps(done, this.#saved) > 0) this.#saved = done
+    // A sink that has rejected a whole call has stored nothing with it.
+    if (refused === 0 && taken > 0 && compareStamps(done, this.#saved) > 0) this.#saved = done
     for (const [index, run] of offered.entries()) {
       const outcome = outcomes[index]!
       switch (outcome.kind) {
@@ -838,7 +844,7 @@ export class PartitionLoop {
         continue
       }
       const idle = this.#dispatcher.waiting === 0 || drained
-      if (idle && compareStamps(this.#saved, this.#committed) < 0) {
+      if (idle && !this.#savesInVain && compareStamps(this.#saved, this.#committed) < 0) {
         if (!drained) {
           const before = this.#committed
           await this.#changed.wait(idleMs)
@@ -886,11 +892,8 @@ export class PartitionLoop {
       await this.#sinkPartition!.advance(this.#position(saved))
     } catch (error) {
       if (isHeadwaterError(error, 'SINK_FENCED')) throw error
-      if (this.#ending) {
-        this.#saved = saved
-        return
-      }
-      await this.#changed.wait(backoffMs(this.#options.retry, 5))
+      this.#savesInVain = this.#ending
+      if (!this.#ending) await this.#changed.wait(backoffMs(this.#options.retry, 5))
       return
     }
     this.#saved = saved

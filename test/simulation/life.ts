@@ -1,0 +1,379 @@
+import { defineCollection } from '../../packages/core/src/collection/collection.ts'
+import type { Hasher } from '../../packages/core/src/change/content-hash.ts'
+import { namespaceKeys, type NamespaceKeys } from '../../packages/core/src/namespace/keys.ts'
+import { source as askRedrive } from '../../packages/core/src/parking/ask-redrive.lua.ts'
+import { memorySink } from '../../packages/core/src/sink/memory-sink.ts'
+import { z } from 'zod'
+import { Random } from '../support/random.ts'
+import { Audit } from './audit.ts'
+import type { Plan, Trouble } from './plan.ts'
+import type { Network } from './simulated-client.ts'
+import { SimulatedRedis } from './simulated-redis.ts'
+import { SimulatedTarget } from './simulated-sink.ts'
+import { SimulatedTime } from './simulated-time.ts'
+import { SimulatedWorker } from './simulated-worker.ts'
+
+export interface LifeReport {
+  readonly seed: number
+  readonly breaches: readonly string[]
+  /** Happenings. */
+  readonly steps: number
+  /** Simulated time, ms. */
+  readonly tookMs: number
+  /** From the last trouble until everything was applied, ms. */
+  readonly recoveryMs: number
+  readonly events: Readonly<Record<string, number>>
+  readonly troubles: number
+}
+
+export interface LifeOptions {
+  readonly hasher: Hasher
+  /** Told what happens. */
+  readonly trace?: (line: string) => void
+}
+
+const notes = defineCollection('notes', {
+  schema: z.object({ id: z.string(), content: z.number() }),
+  key: ({ id }) => id,
+})
+const group = 'copies'
+/** With nothing wrong any more, everything is applied within this time. */
+const recoveryMsMax = 60_000
+const stopMsMax = 30_000
+const lookEveryMs = 100
+/** What a lease lasts of the time in which another worker has taken over, as `startWorker` has it. */
+const leaseShare = 0.75
+
+/** Leads one life from its plan to its end: troubles, then none, then everything has to be where it belongs. */
+export async function lead(plan: Plan, options: LifeOptions): Promise<LifeReport> {
+  return await new Life(plan, options).run()
+}
+
+class Life {
+  readonly #plan: Plan
+  readonly #trace: ((line: string) => void) | undefined
+  readonly #random: Random
+  readonly #time: SimulatedTime
+  readonly #audit: Audit
+  readonly #server: SimulatedRedis
+  readonly #target: SimulatedTarget
+  readonly #keys: NamespaceKeys
+  readonly #hasher: Hasher
+  readonly #events: Record<string, number> = {}
+  #workers: SimulatedWorker[] = []
+  #started = 0
+  #troubles = 0
+  #over = false
+  #healthySince = 0
+  #recoveredAt: number | undefined
+  /** Partitions that nobody has taken over yet since the last death. */
+  #orphaned = new Set<number>()
+
+  constructor(plan: Plan, { hasher, trace }: LifeOptions) {
+    this.#plan = plan
+    this.#trace = trace
+    this.#hasher = hasher
+    // Of its own, so that a plan is the same whatever happens in it.
+    this.#random = new Random(plan.seed ^ 0x5eed)
+    this.#time = new SimulatedTime(this.#random)
+    this.#keys = namespaceKeys('simulated', plan.partitions)
+    const memory = memorySink({ collection: notes, concurrency: plan.concurrency })
+    this.#audit = new Audit({
+      target: memory.target,
+      group,
+      collection: notes.name,
+      keys: this.#keys.partitions.map((of) => ({
+        group: of.group(group),
+        parkedKeys: of.parkedKeys(group),
+      })),
+      everyChange: plan.everyChange,
+      store: () => this.#server.store,
+    })
+    this.#server = new SimulatedRedis(this.#time, (name, keys, args, reply) => {
+      this.#audit.script(name, keys, args, reply)
+      this.#tookOver(name, keys, reply)
+      this.#tell(() => `redis: ${name} ${args.slice(0, 6).join(' ')} → ${JSON.stringify(reply)}`)
+    })
+    this.#target = new SimulatedTarget(this.#time, memory, this.#audit)
+  }
+
+  async run(): Promise<LifeReport> {
+    const { partitions, workers, changes, troubledMs, troubleCount, troubles } = this.#plan
+    this.#register()
+    for (let worker = 0; worker < workers; worker++) {
+      this.#time.after(this.#random.below(200), () => this.#startWorker())
+    }
+    for (let change = 0; change < changes;) {
+      const count = this.#random.between(1, Math.min(3, changes - change))
+      change += count
+      const partition = this.#random.below(partitions)
+      this.#time.after(this.#random.below(troubledMs), () => this.#append(partition, count))
+    }
+    for (let at = 0; at < troubleCount; at++) {
+      const trouble = this.#random.pick(troubles)
+      this.#time.after(this.#random.below(troubledMs), () => this.#trouble(trouble))
+    }
+    this.#time.after(troubledMs, () => this.#heal())
+    await this.#time.run(() => this.#over || this.#audit.breaches.length > 0)
+    return {
+      seed: this.#plan.seed,
+      breaches: this.#audit.breaches,
+      steps: this.#time.steps,
+      tookMs: this.#time.now,
+      recoveryMs: (this.#recoveredAt ?? this.#time.now) - this.#healthySince,
+      events: this.#events,
+      troubles: this.#troubles,
+    }
+  }
+
+  /** As the scripts leave it that create a log and register a group. */
+  #register(): void {
+    const { store } = this.#server
+    for (const of of this.#keys.partitions) {
+      const header = { epoch: '1', sequence: '0', 'epoch:1': '0 0123456789ab 1' }
+      for (const [field, value] of Object.entries(header)) store.hash(of.header).set(field, value)
+      const record = { token: '0', checkpoint: '0-0', saved: '0-0' }
+      for (const [field, value] of Object.entries(record)) store.hash(of.group(group)).set(field, value)
+      store.hash(of.parkedKeys(group)).set('', '')
+      store.hash(of.dropped(group)).set('', '')
+      store.stream(of.log).groups.set(group, { lastDelivered: '0-0', pending: [] })
+    }
+  }
+
+  #append(partition: number, count: number): void {
+    const log = this.#audit.log[partition]!
+    const first = log.length + 1
+    const of = Array.from({ length: count }, (_, at) => ({
+      partition,
+      sequence: first + at,
+      key: `${partition}-${this.#random.below(this.#plan.keys)}`,
+      content: this.#random.below(1_000_000),
+    }))
+    log.push(...of)
+    const { header, log: stream } = this.#keys.partitions[partition]!
+    const sequence = String(log.length)
+    this.#server.store.hash(header).set('sequence', sequence)
+    this.#tell(() => `append: ${of.map((one) => `${one.sequence} of ${one.key}`).join(', ')}`)
+    const fields = {
+      first: String(first),
+      time: String(this.#server.nowMs),
+      types: 'notes@1',
+      operations: 'p'.repeat(count),
+      versions: of.map(() => '1').join(' '),
+      keys: of.map(({ key }) => key).join('\n'),
+      payloads: of.map(({ key, content }) => JSON.stringify({ content, id: key })).join('\n'),
+    }
+    this.#server.append(stream, `1-${sequence}`, Object.entries(fields).flat())
+  }
+
+  #startWorker(): void {
+    const { latencyMs } = this.#plan
+    const network: Network = {
+      latencyMs: () => (this.#random.chance(0.05) ? 20 : 1) * (0.2 + this.#random.below(latencyMs * 10) / 10),
+      silentUntil: 0,
+      refusedUntil: 0,
+    }
+    const name = `worker-${++this.#started}`
+    const worker = new SimulatedWorker({
+      name,
+      plan: this.#plan,
+      time: this.#time,
+      server: this.#server,
+      target: this.#target,
+      network,
+      keys: this.#keys,
+      context: { hasher: this.#hasher, buckets: 16, collections: new Map([[notes.name, notes]]) },
+      group,
+      onEvent: (event) => {
+        this.#events[event.kind] = (this.#events[event.kind] ?? 0) + 1
+        this.#tell(() => `${name}: ${JSON.stringify(event)}`)
+      },
+    })
+    this.#workers.push(worker)
+    worker.start()
+  }
+
+  #trouble(trouble: Trouble): void {
+    const { leaseMs, partitions, troubles } = this.#plan
+    const { ailments } = this.#target
+    const random = this.#random
+    const { now } = this.#time
+    const worker = random.pick(this.#workers)
+    if (!worker) return
+    this.#troubles++
+    this.#tell(() => `trouble: ${trouble} (${worker.actor.name})`)
+    const key = `${random.below(partitions)}-${random.below(this.#plan.keys)}`
+    const lasting = (): number => now + random.below(3 * leaseMs)
+    const of = this.#keys.partitions[random.below(partitions)]!
+    switch (trouble) {
+      case 'kill':
+        this.#remove(worker)
+        worker.kill()
+        // Whoever runs workers starts another one.
+        this.#time.after(random.below(this.#workers.length === 0 ? 500 : 5_000), () => this.#startWorker())
+        if (troubles.length === 1 && this.#plan.latencyMs === 1) this.#expectOwners()
+        break
+      case 'freeze':
+        worker.actor.stoppedUntil = lasting()
+        break
+      case 'cut':
+        worker.cut()
+        break
+      case 'silence':
+        worker.network.silentUntil = lasting()
+        break
+      case 'refuse connections':
+        worker.network.refusedUntil = lasting()
+        worker.cut()
+        break
+      case 'freeze the server':
+        this.#server.actor.stoppedUntil = now + random.below(2 * leaseMs)
+        break
+      case 'set the clock':
+        this.#server.clockStepMs += random.between(-3_600_000, 3_600_000)
+        break
+      case 'forget scripts':
+        this.#server.forgetScripts()
+        break
+      case 'destroy the group':
+        this.#server.store.stream(of.log).groups.delete(group)
+        break
+      case 'target down':
+        ailments.downUntil = lasting()
+        break
+      case 'lose calls':
+        ailments.loss = 0.2
+        break
+      case 'reject a key':
+        ailments.rejected.add(key)
+        ailments.rejectsCalls = random.chance(0.5)
+        break
+      case 'refuse a key':
+        ailments.refused.add(key)
+        break
+      case 'redrive':
+        ailments.rejected.delete(key)
+        ailments.refused.delete(key)
+        this.#redrive()
+        break
+      case 'hand over':
+        this.#remove(worker)
+        worker.stop()
+        this.#startWorker()
+    }
+  }
+
+  #remove(worker: SimulatedWorker): void {
+    this.#workers = this.#workers.filter((one) => one !== worker)
+  }
+
+  /** Where workers die and nothing else happens, others have taken over in the time that `startWorker` promises. */
+  #expectOwners(): void {
+    const deaths = this.#troubles
+    const withinMs = this.#plan.leaseMs / leaseShare
+    if (this.#workers.length === 0) return
+    const waiting = (this.#orphaned = new Set(this.#orphans()))
+    this.#time.after(withinMs, () => {
+      if (this.#troubles !== deaths) return
+      for (const partition of waiting)
+        this.#audit.breaches.push(
+          `partition ${partition}: nobody took it over in ${withinMs} ms after a death`,
+        )
+    })
+  }
+
+  #tookOver(name: string, keys: readonly string[], reply: unknown): void {
+    if (name !== 'lease' || (reply as string[])[0] !== 'granted') return
+    this.#orphaned.delete(this.#keys.partitions.findIndex((of) => of.group(group) === keys[1]))
+  }
+
+  /** Partitions that nobody owns who lives. */
+  #orphans(): number[] {
+    const names = this.#workers.map(({ actor }) => actor.name)
+    return [...this.#keys.partitions.keys()].filter((partition) => {
+      const owner = this.#server.store.hash(this.#keys.partitions[partition]!.group(group)).get('owner')
+      return owner === undefined || !names.includes(owner)
+    })
+  }
+
+  #redrive(): void {
+    for (const of of this.#keys.partitions) {
+      const fields = [...this.#server.store.hash(of.parkedKeys(group)).keys()].filter((field) => field !== '')
+      if (fields.length === 0) continue
+      const keys = [of.group(group), of.parkedKeys(group)]
+      this.#server.run('eval', [askRedrive, '2', ...keys, 'ask', ...fields])
+    }
+  }
+
+  /** From here on nothing goes wrong any more. */
+  #heal(): void {
+    const { ailments } = this.#target
+    Object.assign(ailments, { downUntil: 0, loss: 0 })
+    ailments.rejected.clear()
+    ailments.refused.clear()
+    if (this.#workers.length === 0) this.#startWorker()
+    for (const { actor, network } of this.#workers) {
+      const { now } = this.#time
+      actor.stoppedUntil = Math.min(actor.stoppedUntil, now)
+      Object.assign(network, { silentUntil: 0, refusedUntil: 0 })
+    }
+    this.#server.actor.stoppedUntil = 0
+    this.#healthySince = this.#time.now
+    this.#tell(() => 'nothing is wrong any more')
+    this.#await(
+      recoveryMsMax,
+      () => this.#isDone(),
+      () => {
+        this.#recoveredAt = this.#time.now
+        this.#audit.finished()
+        this.#end()
+      },
+    )
+  }
+
+  #end(): void {
+    const workers = [...this.#workers]
+    for (const worker of workers) worker.stop()
+    this.#await(
+      stopMsMax,
+      () => workers.every(({ stopped }) => stopped),
+      () => (this.#over = true),
+    )
+  }
+
+  #await(withinMs: number, isSo: () => boolean, then: () => void): void {
+    const since = this.#time.now
+    const look = (): void => {
+      if (isSo()) then()
+      else if (this.#time.now - since > withinMs) this.#audit.breaches.push(this.#unfinished(withinMs))
+      else this.#time.after(lookEveryMs, look)
+    }
+    look()
+  }
+
+  #isDone(): boolean {
+    const { store } = this.#server
+    let isDone = this.#orphans().length === 0
+    for (const [partition, of] of this.#keys.partitions.entries()) {
+      const end = this.#audit.log[partition]!.length
+      if (store.hash(of.group(group)).get('checkpoint')!.split('-')[1] !== String(end)) isDone = false
+      if (store.hash(of.parkedKeys(group)).size === 1) continue
+      isDone = false
+      this.#redrive()
+    }
+    return isDone
+  }
+
+  #unfinished(withinMs: number): string {
+    const partitions = this.#keys.partitions.map((of, partition) => {
+      const record = this.#server.store.hash(of.group(group))
+      const parked = [...this.#server.store.hash(of.parkedKeys(group)).keys()].filter((field) => field !== '')
+      return `partition ${partition}: at ${record.get('checkpoint')} of ${this.#audit.log[partition]!.length}, owned by ${record.get('owner')}, parked ${parked.join(' ') || 'nothing'}`
+    })
+    return `${withinMs} ms after everything was well it was not finished: ${partitions.join('; ')}`
+  }
+
+  #tell(line: () => string): void {
+    this.#trace?.(`${this.#time.now.toFixed(1).padStart(9)} ${line()}`)
+  }
+}

@@ -1,0 +1,47 @@
+/** Where a process gets its time and its chance from. */
+export interface Clocks {
+  readonly now: () => number
+  /** From 0 to below 1. */
+  readonly random: () => number
+  /** Runs something once after so many ms, or again and again; gives how to take that back. */
+  readonly start: (ms: number, run: () => void, again: boolean) => () => void
+}
+
+interface Timer {
+  readonly cancel: () => void
+  unref(): Timer
+}
+
+type Callback = (...args: unknown[]) => void
+
+/** Puts these in place of the clocks, timers and random numbers of the whole process. Gives what puts the real ones back. */
+export function replaceClocks({ now, random, start }: Clocks): () => void {
+  const timer = (run: Callback, ms: number, args: readonly unknown[], again: boolean): Timer => {
+    const made: Timer = { cancel: start(Math.max(1, ms), () => run(...args), again), unref: () => made }
+    return made
+  }
+  const putBack = [
+    replace(globalThis, {
+      setTimeout: (run: Callback, ms = 0, ...args: unknown[]) => timer(run, ms, args, false),
+      setInterval: (run: Callback, ms = 0, ...args: unknown[]) => timer(run, ms, args, true),
+      clearTimeout: clear,
+      clearInterval: clear,
+    }),
+    replace(performance, { now }),
+    replace(Date, { now: () => Math.floor(now()) }),
+    replace(Math, { random }),
+  ]
+  return () => {
+    for (const put of putBack) put()
+  }
+}
+
+function clear(made: Timer | undefined): void {
+  made?.cancel()
+}
+
+function replace(of: object, by: Readonly<Record<string, unknown>>): () => void {
+  const before = Object.fromEntries(Object.keys(by).map((name) => [name, Reflect.get(of, name) as unknown]))
+  Object.assign(of, by)
+  return () => void Object.assign(of, before)
+}
