@@ -124,9 +124,6 @@ describe('a held expiry', () => {
     ['PEXPIREAT k 9223372036854775807', 'PEXPIREAT k 9223372036854775807'],
     ['HPEXPIREAT k 5 NX FIELDS 1 f', `HPEXPIREAT k ${hold + 5} FIELDS 1 f`],
     ['HSETEX k FNX PXAT 5 FIELDS 1 EX 7', `HSETEX k FNX PXAT ${hold + 5} FIELDS 1 EX 7`],
-    ['RESTORE k 0 bytes REPLACE', 'RESTORE k 0 bytes REPLACE'],
-    ['RESTORE k 5 bytes ABSTTL', `RESTORE k ${hold + 5} bytes ABSTTL`],
-    ['RESTORE k 5 bytes REPLACE', `RESTORE k ${hold + now + 5} bytes REPLACE ABSTTL`],
   ])('%s becomes %s', (before, after) => {
     const args = before.split(' ').map((arg) => Buffer.from(arg))
     expect(holdExpiry(args, now).join(' ')).toBe(after)

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { freePort, type RedisConfig, startProxy, startRedis, startSentinel } from '@headwater/local-servers'
 import {
+  type CapturedType,
   type CaptureEvent,
   type CommandCapture,
   type CommandCaptureOptions,
@@ -12,14 +13,20 @@ import {
 } from '@headwater/redis'
 import type { Redis } from 'ioredis'
 import { describe, expect, it } from 'vitest'
+import { rebuildRestored } from '../../packages/adapters/redis/src/capture/restored-value.ts'
+import { TypeFilter } from '../../packages/adapters/redis/src/capture/type-filter.ts'
 import { eventually } from '../support/eventually.ts'
 import { plainClient } from '../support/plain-client.ts'
 import { Random } from '../support/random.ts'
 import { givenSeed } from '../support/seed.ts'
+import { checksumOf } from '../rdb/dump-bytes.ts'
 import { fillRandomly } from '../rdb/random-keyspace.ts'
 import { differences } from './same-data.ts'
 import { spoolFolder } from './spool-folder.ts'
 import { storm } from './storm.ts'
+
+/** As `COMMAND` answers: the name is the first of it, what is known of its keys the ninth. */
+type CommandEntry = [name: string, ...unknown[]] & { readonly 8: readonly unknown[][] }
 
 const quick: RedisConfig = { 'repl-diskless-sync-delay': '0' }
 
@@ -114,6 +121,100 @@ describe('a capture of a part', () => {
     })
   })
 
+  it.each<readonly CapturedType[][]>([
+    [['hash']],
+    [['string', 'stream']],
+    [['list', 'zset']],
+    [['set', 'string']],
+    [['list', 'set', 'zset', 'hash', 'stream']],
+  ])('has the values of %s after a storm in which keys become another type, and no others', async (types) => {
+    const random = new Random(givenSeed ?? 7)
+    await using pair = await startPair()
+    await storm(pair.clients.source, random, 20, { anyType: true })
+    await using capture = await pair.capture({ only: { types } })
+    await storm(pair.clients.source, random, 100, { anyType: true })
+    expect(await lastingDifferences(pair, capture, undefined, types)).toEqual([])
+  })
+
+  it('follows keys of one type wherever commands put them, and lets go what takes their place', async () => {
+    await using pair = await startPair()
+    const { source, target } = pair.clients
+    const types: readonly CapturedType[] = ['string']
+    await source.hset('hash', 'field', 'value')
+    await using capture = await pair.capture({ only: { types } })
+    for (const command of [
+      'MSET a 1 b 2 c 3 d 4 e 5',
+      'HSET other field value',
+      'SET other text XX',
+      'COPY hash other REPLACE',
+      'COPY a b REPLACE',
+      'COPY hash b REPLACE',
+      'COPY a elsewhere DB 1',
+      'COPY hash elsewhere DB 1 REPLACE',
+      'RENAME c renamed',
+      'RENAME other renamed',
+      'RENAMENX d another',
+      'RENAMENX hash there',
+      'MOVE there 1',
+      'MOVE another 1',
+      'SADD set member',
+      'SUNIONSTORE e set',
+      'BITOP NOT set a',
+      'PEXPIRE set 900000',
+      'PEXPIRE e 900000',
+      'ZADD scores 1 member',
+      'ZRANGESTORE a scores 0 -1',
+      'RPUSH list 2 1',
+      'SORT list STORE set',
+      'GEOADD places 13.3 38.1 here',
+      'SET near text',
+      'GEORADIUS places 15 37 500 km STORE near',
+      'SET list text',
+    ]) {
+      await source.call(...(command.split(' ') as [string, ...string[]]))
+      await capture.caughtUp()
+      expect([command, ...(await differences(source, target, 'held', types))]).toEqual([command])
+    }
+    await source.restore('d', 0, await source.dumpBuffer('list'), 'REPLACE')
+    await source.restore('list', 0, await source.dumpBuffer('set'), 'REPLACE')
+    await capture.caughtUp()
+    expect(await differences(source, target, 'held', types)).toEqual([])
+    expect((await target.keys('*')).toSorted()).toEqual(['d', 'headwater:capture:default'])
+  })
+
+  it('knows every command that the server says puts a value in place of another', async () => {
+    await using server = await startRedis({ own: true })
+    await using client = plainClient(server.options)
+    const filter = await TypeFilter.of(client, ['stream'])
+    const replacing: string[] = []
+    for (const [name, , , , , , , , specs] of (await client.call('COMMAND')) as CommandEntry[])
+      if (specs.flat(2).includes('OW')) replacing.push(name.toUpperCase())
+    const silent = replacing.filter((name) => {
+      // It arrives as the commands that make the value.
+      if (name.startsWith('RESTORE')) return false
+      const args = [name, 'a', 'b', 'c', 'STORE', 'd'].map((text) => Buffer.from(text))
+      return filter.replayed(args).length === 0
+    })
+    // These write where nothing was, or strings over strings, or arrive as SET.
+    expect(['GETSET', 'MSETNX', 'PSETEX', 'SETEX', 'SETNX']).toEqual(expect.arrayContaining(silent))
+  })
+
+  it('stops where a command may have read what is left out, and refuses a type that there is not', async () => {
+    await using pair = await startPair()
+    await using capture = await pair.capture({ only: { types: ['zset'] } })
+    await capture.caughtUp()
+    await pair.clients.source.zadd('scores', 1, 'a')
+    await pair.clients.source.call('ZUNIONSTORE', 'all', 1, 'scores')
+    await expect(capture.done).rejects.toMatchObject({
+      code: 'SOURCE_REFUSED',
+      message: expect.stringContaining('capture set too') as string,
+    })
+    await expect(pair.capture({ only: { types: ['table' as CapturedType] } })).rejects.toMatchObject({
+      code: 'OPTION_INVALID',
+      message: expect.stringContaining('"table"') as string,
+    })
+  })
+
   it('is copied anew when it is another part than before', async () => {
     await using pair = await startPair()
     await pair.clients.source.mset('user:1', 'a', 'order:1', 'b')
@@ -126,6 +227,42 @@ describe('a capture of a part', () => {
     }
     await expect(pair.capture({ only: { keys: [] } })).rejects.toMatchObject({ code: 'OPTION_INVALID' })
     await expect(pair.capture({ only: { keys: ['user'] } })).rejects.toMatchObject({ code: 'OPTION_INVALID' })
+  })
+})
+
+describe('a value that the source was given by RESTORE', () => {
+  it('is read and made by other commands at the target, with its expiry', async () => {
+    await using pair = await startPair({}, { 'rename-command': 'RESTORE ""' })
+    const { source } = pair.clients
+    await using capture = await pair.capture()
+    await fillRandomly(source, new Random(givenSeed ?? 8), 40)
+    await source.select(0)
+    for (const [index, key] of ((await source.callBuffer('KEYS', '*')) as Buffer[]).entries()) {
+      const payload = await source.dumpBuffer(key)
+      await source.restore(`copy:${index}`, index % 2 === 0 ? 0 : 90_000_000, payload)
+      await source.restore(key, 0, payload, 'REPLACE')
+    }
+    expect(await lastingDifferences(pair, capture)).toEqual([])
+  })
+
+  it('is refused when it is damaged, whatever its checksum says', async () => {
+    await using pair = await startPair()
+    await pair.clients.source.sadd('set', 'a', 'b')
+    const payload = await pair.clients.source.dumpBuffer('set')
+    expect(await rebuildRestored(restoreOf(payload), 0)).toHaveLength(2)
+    const flipped = Buffer.from(payload)
+    flipped[2]! ^= 4
+    const sealed = Buffer.concat([flipped.subarray(0, -8), checksumOf(flipped.subarray(0, -8))])
+    for (const [damaged, why] of [
+      [flipped, 'its checksum is wrong'],
+      [sealed, 'cannot be replayed'],
+      [payload.subarray(-9), 'it is too short'],
+    ] as const) {
+      await expect(rebuildRestored(restoreOf(damaged), 0)).rejects.toMatchObject({
+        code: 'SOURCE_REFUSED',
+        message: expect.stringContaining(why) as string,
+      })
+    }
   })
 })
 
@@ -410,6 +547,10 @@ describe('a source behind Sentinel', () => {
   })
 })
 
+function restoreOf(payload: Buffer): Buffer[] {
+  return ['RESTORE', 'set', '0', payload].map((part) => Buffer.from(part))
+}
+
 function tlsFile(name: string): string {
   return join(import.meta.dirname, 'tls', name)
 }
@@ -419,11 +560,12 @@ async function lastingDifferences(
   { clients }: { clients: { source: Redis; target: Redis } },
   capture: CommandCapture,
   counts: (difference: string) => boolean = () => true,
+  types?: readonly string[],
 ): Promise<string[]> {
   let found: string[] = []
   const look = async () => {
     await capture.caughtUp()
-    found = (await differences(clients.source, clients.target, 'held')).filter(counts)
+    found = (await differences(clients.source, clients.target, 'held', types)).filter(counts)
     if (found.length > 0) throw new Error('They differ.')
   }
   await eventually(look).catch((error: Error) => {

@@ -1,13 +1,15 @@
 import { bookkeepingPrefix, expiryHoldMs } from '@headwater/redis'
 import type { Redis } from 'ioredis'
 
-/** What differs between a source and its replica, in words; none when they hold the same. */
+/** What differs between a source and its replica, in words; none when they hold the same, or what the source has of these types. */
 export async function differences(
   source: Redis,
   replica: Redis,
   expiry: 'held' | 'released',
+  types?: readonly string[],
 ): Promise<string[]> {
   const [here, there] = [await contents(source), await contents(replica)]
+  for (const [name, { type }] of here) if (types && !types.includes(type)) here.delete(name)
   const hold = expiry === 'held' ? expiryHoldMs : 0
   const found: string[] = []
   for (const [name, { digest, expiresAt }] of here) {
@@ -22,6 +24,7 @@ export async function differences(
 }
 
 interface Content {
+  readonly type: string
   readonly digest: string
   /** As `PEXPIRETIME` answers. */
   readonly expiresAt: number
@@ -37,13 +40,15 @@ async function contents(client: Redis): Promise<Map<string, Content>> {
     if (keys.length === 0) continue
     const digests = (await client.call('DEBUG', 'DIGEST-VALUE', ...keys)) as string[]
     const pipeline = client.pipeline()
-    for (const key of keys) pipeline.call('PEXPIRETIME', key)
-    const times = (await pipeline.exec()) ?? []
+    for (const key of keys) pipeline.call('PEXPIRETIME', key).type(key)
+    const replies = (await pipeline.exec()) ?? []
     keys.forEach((key, index) => {
-      const expiresAt = Number(times[index]![1])
+      const expiresAt = Number(replies[2 * index]![1])
+      const type = String(replies[2 * index + 1]![1])
       // It expired while we looked.
       if (expiresAt === -2) return
-      all.set(`${database} ${JSON.stringify(key.toString('latin1'))}`, { digest: digests[index]!, expiresAt })
+      const name = `${database} ${JSON.stringify(key.toString('latin1'))}`
+      all.set(name, { type, digest: digests[index]!, expiresAt })
     })
   }
   await client.select(0)

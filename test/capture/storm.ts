@@ -5,20 +5,26 @@ type Argument = string | number
 
 const scripts = [
   `redis.call('SET', KEYS[1], ARGV[1]) redis.call('PEXPIRE', KEYS[1], 90) redis.call('RPUSH', KEYS[1] .. ':list', ARGV[1])`,
+  // What is moved between servers arrives so.
+  `local payload = redis.call('DUMP', KEYS[1]) if payload then redis.call('RESTORE', ARGV[2], ARGV[3], payload, 'REPLACE') end`,
   `for i = 1, 3 do redis.call('HINCRBY', KEYS[1] .. ':hash', 'field' .. i, i) end redis.call('DEL', KEYS[1])`,
 ]
 
-/** One random command over all types; some fail, as an application's do. */
-function aCommand(random: Random): Argument[] {
-  const kind = random.pick(['string', 'list', 'set', 'hash', 'zset', 'stream', 'counter'])
-  const key = `${kind}:${random.below(12)}`
-  const other = `${kind}:${random.below(12)}`
+const kinds = ['string', 'list', 'set', 'hash', 'zset', 'stream', 'counter'] as const
+
+/** One random command over all types; some fail, as an application's do. `anyType`: keys are now of this type, now of that. */
+function aCommand(random: Random, anyType: boolean): Argument[] {
+  const kind = random.pick(kinds)
+  const name = anyType ? 'key' : kind
+  const key = `${name}:${random.below(12)}`
+  const other = `${name}:${random.below(12)}`
   const value = `value ${random.below(1_000)}`
   const field = `f${random.below(9)}`
   const generic: Argument[][] = [
     ['DEL', key],
     ['UNLINK', key, other],
     ['RENAME', key, other],
+    ['RENAMENX', key, other],
     ['COPY', key, other, 'REPLACE'],
     ['COPY', key, other, 'DB', random.below(3)],
     ['MOVE', key, random.below(3)],
@@ -33,7 +39,8 @@ function aCommand(random: Random): Argument[] {
       return random.pick<Argument[]>([
         ['SET', key, value],
         ['SET', key, value, 'PX', random.pick([20, 100, 20_000_000])],
-        ['SET', key, value, 'KEEPTTL'],
+        ['SET', key, value, anyType ? 'XX' : 'KEEPTTL'],
+        ['BITOP', 'NOT', other, key],
         ['SETEX', key, 30_000, value],
         ['GETEX', key, 'PX', random.pick([40, 30_000_000])],
         ['GETDEL', key],
@@ -64,7 +71,8 @@ function aCommand(random: Random): Argument[] {
         ['SADD', key, random.below(99), value],
         ['SPOP', key, random.between(1, 3)],
         ['SMOVE', key, other, value],
-        ['SUNIONSTORE', key, other, `set:${random.below(12)}`],
+        ['SUNIONSTORE', key, other, `${name}:${random.below(12)}`],
+        ['SINTERSTORE', key, other, 'set:nobody'],
       ])
     case 'hash':
       return random.pick<Argument[]>([
@@ -94,27 +102,36 @@ function aCommand(random: Random): Argument[] {
 }
 
 /** Runs random commands as an application might: alone, in transactions, in scripts, in three databases. */
-export async function storm(client: Redis, random: Random, rounds: number): Promise<void> {
+export async function storm(
+  client: Redis,
+  random: Random,
+  rounds: number,
+  { anyType = false } = {},
+): Promise<void> {
   for (let round = 0; round < rounds; round++) {
     const pipeline = client.pipeline()
     const call = (name: Argument, ...args: Argument[]) => pipeline.call(String(name), ...args)
     call('SELECT', random.below(3))
     for (let left = random.between(1, 30); left > 0; left--) {
-      const [name, ...args] = aCommand(random)
+      const [name, ...args] = aCommand(random, anyType)
       call(name!, ...args)
     }
     if (random.chance(0.3)) {
       call('MULTI')
       for (let left = random.between(1, 6); left > 0; left--) {
-        const [name, ...args] = aCommand(random)
+        const [name, ...args] = aCommand(random, anyType)
         call(name!, ...args)
       }
       if (random.chance(0.2)) call('SELECT', random.below(3))
       call('SET', 'string:1', 'from a transaction')
       call(random.chance(0.9) ? 'EXEC' : 'DISCARD')
     }
-    if (random.chance(0.3))
-      call('EVAL', random.pick(scripts), 1, `string:${random.below(12)}`, `scripted ${round}`)
+    if (random.chance(0.3)) {
+      const aKey = (kind: string) => `${anyType ? 'key' : kind}:${random.below(12)}`
+      const kind = random.pick(kinds)
+      const ttl = random.pick([0, 50, 40_000_000])
+      call('EVAL', random.pick(scripts), 1, aKey(kind), `scripted ${round}`, aKey(kind), ttl)
+    }
     // Unknown before Redis 7.4, and on Valkey 8.
     if (random.chance(0.3))
       call('HPEXPIRE', `hash:${random.below(12)}`, random.pick([60, 9_000_000]), 'FIELDS', 1, 'other')

@@ -459,6 +459,7 @@ function commandLine(): Command {
     .option('--once', 'end when it has what the source has now; keys of a target then expire by themselves')
     .option('--keys <pattern>', 'commands: only keys such as user:*, with one *; may be repeated', texts)
     .option('--database <number>', 'commands: only this one; may be repeated (default: all)', partitions)
+    .option('--type <type>', 'commands: only values of this type; may be repeated (default: all)', texts)
     .option('--replace', 'delete what the target holds, if it is not of this capture')
     .option(
       '--name <name>',

@@ -2,6 +2,7 @@ export type { CaptureEvent } from './capture/capture-event.ts'
 export type { CaptureStatus } from './capture/capture-lag.ts'
 export { captured, type CapturedCollection, type CapturedOptions } from './capture/captured-collection.ts'
 export type { CaptureFilter } from './capture/command-filter.ts'
+export type { CapturedType } from './capture/type-filter.ts'
 export {
   startCommandCapture,
   type CommandCapture,

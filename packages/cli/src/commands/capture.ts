@@ -1,4 +1,4 @@
-import { type CommandCapture, startCommandCapture } from '@headwater/redis'
+import { type CapturedType, type CommandCapture, startCommandCapture } from '@headwater/redis'
 import { callerPath } from '../caller-path.ts'
 import { tellNews } from '../capture-news.ts'
 import { CliError } from '../cli-error.ts'
@@ -14,19 +14,23 @@ export interface CaptureOptions {
   readonly spool?: string
   readonly replace?: boolean
   readonly once?: boolean
-  /** With mode commands: patterns of keys, and databases. */
+  /** With mode commands: patterns of keys, databases and types. */
   readonly keys?: readonly string[]
   readonly database?: readonly number[]
+  readonly type?: readonly string[]
 }
 
 const showEveryMs = 1_000
 
 /** Copies a Redis into another and follows it, until SIGINT or SIGTERM; with `once`, until it has caught up. */
 export async function capture({ output }: Invocation, options: CaptureOptions): Promise<void> {
-  const { from, to, mode, name, spool, replace, once = false, keys, database: databases } = options
+  const { from, to, mode, name, spool, replace, once = false, keys, database: databases, type } = options
   if (from === undefined || to === undefined) {
     throw new CliError('USAGE', 'From which Redis into which? Give --from <url> and --to <url>.')
   }
+  // One that there is not is refused by the capture, with those that there are.
+  const types = type as readonly CapturedType[] | undefined
+  const only = { ...(keys && { keys }), ...(databases && { databases }), ...(types && { types }) }
   const startedAt = performance.now()
   const stop = stopSignal()
   let copies = 0
@@ -35,7 +39,7 @@ export async function capture({ output }: Invocation, options: CaptureOptions): 
     to,
     name,
     replace,
-    ...((keys || databases) && { only: { ...(keys && { keys }), ...(databases && { databases }) } }),
+    ...((keys || databases || types) && { only }),
     spool: spool === undefined ? undefined : callerPath(spool),
     onEvent: (event) => {
       if (event.kind === 'copied') copies++

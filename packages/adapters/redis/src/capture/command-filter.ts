@@ -1,7 +1,9 @@
 import { HeadwaterError } from '@headwater/core'
+import type { RdbEntry } from '@headwater/rdb'
 import { CommandKeys, type TouchedKey } from './command-keys.ts'
 import { KeyPattern } from './key-pattern.ts'
 import type { SourceReader } from './source-reader.ts'
+import { type CapturedType, capturedTypes, TypeFilter } from './type-filter.ts'
 
 /** What of a source is captured, where it is not everything. Functions always are. */
 export interface CaptureFilter {
@@ -9,6 +11,8 @@ export interface CaptureFilter {
   readonly keys?: readonly string[]
   /** Default: all. */
   readonly databases?: readonly number[]
+  /** Default: all. */
+  readonly types?: readonly CapturedType[]
 }
 
 type Args = readonly Buffer[]
@@ -22,30 +26,56 @@ export class CommandFilter {
   readonly scope: string
   readonly #patterns: readonly KeyPattern[] | undefined
   readonly #databases: readonly number[] | undefined
+  readonly #types: readonly CapturedType[] | undefined
   #reader: SourceReader | undefined
+  #typeFilter: TypeFilter | undefined
   #commands: CommandKeys | undefined
 
   /** @throws HeadwaterError OPTION_INVALID */
-  constructor({ keys, databases }: CaptureFilter = {}) {
+  constructor({ keys, databases, types }: CaptureFilter = {}) {
     this.#patterns = keys?.map((pattern) => new KeyPattern(pattern))
     this.#databases = databases
+    this.#types = types
+    for (const type of types ?? []) {
+      if (capturedTypes.includes(type)) continue
+      throw new HeadwaterError(
+        'OPTION_INVALID',
+        `type ${JSON.stringify(type)} must be one of ${capturedTypes.join(', ')}.`,
+      )
+    }
     for (const database of databases ?? []) {
       if (Number.isInteger(database) && database >= 0) continue
       throw new HeadwaterError('OPTION_INVALID', `database ${String(database)} must be a whole number.`)
     }
-    if (keys?.length === 0 || databases?.length === 0)
+    if ([keys, databases, types].some((list) => list?.length === 0))
       throw new HeadwaterError('OPTION_INVALID', 'The filter leaves nothing to capture.')
     this.scope =
-      keys || databases
-        ? JSON.stringify({ keys: keys?.toSorted(), databases: databases?.toSorted((a, b) => a - b) })
+      keys || databases || types
+        ? JSON.stringify({
+            keys: keys?.toSorted(),
+            databases: databases?.toSorted((a, b) => a - b),
+            types: types?.toSorted(),
+          })
         : ''
   }
 
   /** Learns from the source where the keys of its commands are. */
   async prepare(reader: SourceReader): Promise<void> {
-    if (this.scope === '') return
+    const types = this.#types
+    if (types) this.#typeFilter = await reader.ask(0, (client) => TypeFilter.of(client, types))
+    if (!this.#patterns && !this.#databases) return
     this.#reader = reader
     this.#commands = await reader.ask(0, (client) => CommandKeys.of(client))
+  }
+
+  /** Whether an entry of a dump is captured. */
+  takesEntry(entry: RdbEntry): boolean {
+    return (this.#types?.includes(entry.value.type) ?? true) && this.takes(entry)
+  }
+
+  /** What is replayed of a command on captured keys where only some types are captured. @throws HeadwaterError SOURCE_REFUSED */
+  ofTypes(args: readonly (string | Buffer)[]): readonly (readonly (string | Buffer)[])[] {
+    return this.#typeFilter?.replayed(args) ?? [args]
   }
 
   takes({ database, key }: TouchedKey): boolean {

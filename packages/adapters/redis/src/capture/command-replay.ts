@@ -16,6 +16,7 @@ import {
 import { CopyProgress } from './copy-progress.ts'
 import { holdExpiry } from './held-expiry.ts'
 import { rebuild } from './rebuild.ts'
+import { rebuildRestored } from './restored-value.ts'
 import type { SourceReader } from './source-reader.ts'
 import { type SourceTransaction, TransactionAssembler } from './source-transaction.ts'
 import { type Spool, SpoolReplaced } from './spool.ts'
@@ -109,7 +110,7 @@ export class CommandReplay {
       if (spool.generation !== generation) throw new SpoolReplaced()
       if (item.kind === 'aux' && item.name === 'repl-stream-db')
         streamDatabase = Number(item.value.toString())
-      if (item.kind === 'entry' && (isBookkeeping(item.key) || !filter.takes(item))) continue
+      if (item.kind === 'entry' && (isBookkeeping(item.key) || !filter.takesEntry(item))) continue
       if (item.kind === 'entry') keys++
       const database = item.kind === 'entry' ? item.database : 0
       for (const args of rebuild(item)) {
@@ -156,7 +157,11 @@ export class CommandReplay {
         for (const { database, args } of transaction.commands) {
           const taken = await filter.replayed(database, args)
           const kept = taken && replayed(taken)
-          if (kept) batch.add({ database, args: kept })
+          if (!kept) continue
+          const isRestore = /^RESTORE(-ASKING)?$/i.test(kept[0]!.toString('latin1'))
+          const commands = isRestore ? await rebuildRestored(kept, Date.now()) : [kept]
+          for (const args of commands.flatMap((command) => filter.ofTypes(command)))
+            batch.add({ database, args })
         }
         reached = transaction
         if (batch.isFull) await commit()

@@ -55,8 +55,6 @@ export function holdExpiry(args: Args, nowMs: number): Args {
       const form = forms[name === 'SETEX' ? 'EX' : 'PX']!
       return [Buffer.from('SET'), args[1]!, args[3]!, Buffer.from('PXAT'), held(args[2], form, nowMs)]
     }
-    case 'RESTORE':
-      return holdRestore(args, nowMs)
     case 'EXPIRE':
     case 'PEXPIRE':
     case 'EXPIREAT':
@@ -85,23 +83,25 @@ function holdOption(args: Args, from: number, to: number, nowMs: number): Args {
   return args
 }
 
-// RESTORE key ttl payload [REPLACE] [ABSTTL] …, where 0 is no expiry.
-function holdRestore(args: Args, nowMs: number): Args {
-  if (text(args[2]) === '0') return args
+/** When a key expires that was made by `RESTORE key ttl payload [REPLACE] [ABSTTL] …`, in ms, not held back; 0 is never. */
+export function restoreTime(args: Args, nowMs: number): bigint | undefined {
+  if (text(args[2]) === '0') return undefined
   const isAbsolute = args.slice(4).some((argument) => upper(argument) === 'ABSTTL')
-  const time = held(args[2], forms[isAbsolute ? 'PXAT' : 'PX']!, nowMs)
-  const options = isAbsolute ? args.slice(4) : [...args.slice(4), Buffer.from('ABSTTL')]
-  return [args[0]!, args[1]!, time, args[3]!, ...options]
+  return timeOf(args[2], forms[isAbsolute ? 'PXAT' : 'PX']!, nowMs)
 }
 
-function held(argument: Buffer | undefined, { unitMs, isRelative }: TimeForm, nowMs: number): Buffer {
+function held(argument: Buffer | undefined, form: TimeForm, nowMs: number): Buffer {
+  return holdTime(timeOf(argument, form, nowMs))
+}
+
+function timeOf(argument: Buffer | undefined, { unitMs, isRelative }: TimeForm, nowMs: number): bigint {
   const digits = text(argument)
   if (!/^-?\d{1,19}$/.test(digits))
     throw new HeadwaterError(
       'SOURCE_REFUSED',
       `The replication stream has an expiry of ${JSON.stringify(digits)}.`,
     )
-  return holdTime(BigInt(digits) * BigInt(unitMs) + (isRelative ? BigInt(nowMs) : 0n))
+  return BigInt(digits) * BigInt(unitMs) + (isRelative ? BigInt(nowMs) : 0n)
 }
 
 function indexOf(args: Args, word: string): number {
