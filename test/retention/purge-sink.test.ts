@@ -65,6 +65,8 @@ describe.each<[string, () => Sink<Note>]>([
     await log.append(notes.delete('c'))
     await applyAll(sink)
     expect(await tombstonesOf(sink)).toEqual(['a', 'b', 'c'])
+    expect(await purgeSinkTombstones(log, sink, { dryRun: true })).toBe(2)
+    expect(await tombstonesOf(sink)).toEqual(['a', 'b', 'c'])
     expect(await purgeSinkTombstones(log, sink)).toBe(2)
     expect(await tombstonesOf(sink)).toEqual(['c'])
     expect(await verify(log, sink, { group: 'copy', deep: true })).toMatchObject({ equal: true })

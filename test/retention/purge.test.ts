@@ -100,6 +100,7 @@ describe('producers that stored nothing for long', () => {
     )
     await lost
     await age('1000.frozen')
+    expect(await purgeProducers(log, { dryRun: true })).toBe(1)
     expect(await purgeProducers(log)).toBe(1)
     await proxy.accept()
     expect(await told).toBe('OUTCOME_UNKNOWN')
@@ -122,6 +123,8 @@ describe('idempotency records', () => {
     expect(await purgeIdempotencyRecords(log)).toBe(0)
     expect(await append()).toMatchObject({ duplicate: true })
     await grow()
+    expect(await purgeIdempotencyRecords(log, { dryRun: true })).toBe(1)
+    expect(await purgeIdempotencyRecords(log, { dryRun: true })).toBe(1)
     expect(await purgeIdempotencyRecords(log)).toBe(1)
     expect(await append()).toMatchObject({ duplicate: false, version: '2' })
   })
@@ -149,6 +152,7 @@ describe('tombstones of the log', () => {
     await trim(log)
     await log.append(notes.delete('c'))
     const progress: number[] = []
+    expect(await purgeTombstones(log, { dryRun: true })).toBe(2)
     expect(await purgeTombstones(log, { onProgress: ({ removed }) => progress.push(removed) })).toBe(2)
     expect(progress.at(-1)).toBe(2)
     const again = await startWorker(log, { groups: { copy } })

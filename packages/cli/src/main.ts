@@ -28,6 +28,7 @@ import { integerFrom } from './integer-from.ts'
 import type { GlobalOptions, Invocation } from './invocation.ts'
 import { Output } from './output.ts'
 import { addParkedCommands } from './parked-program.ts'
+import { addPurgeCommands } from './purge-program.ts'
 import { recordFormats } from './record-format.ts'
 import { byteLimit, durationMs } from './quantities.ts'
 import { addSteeringCommands } from './steering-program.ts'
@@ -409,6 +410,7 @@ function commandLine(): Command {
       const { stopArchive } = await import('./commands/archive.ts')
       await stopArchive(invocation())
     })
+  addPurgeCommands(program, invocation)
   addParkedCommands(program, invocation)
   addSteeringCommands(program, invocation)
 

@@ -18,8 +18,11 @@ import { configOf, settingsOf, type Settings } from './settings.ts'
 const deadlineMs = 5_000
 
 /** Opens the log to look at it: creates nothing, and needs no definitions. */
-export async function openLog(options: GlobalOptions): Promise<Log> {
-  return await look(await settingsOf(options))
+export async function openLog(
+  options: GlobalOptions,
+  more: Pick<ConnectOptions, 'idempotencyWindowMs'> = {},
+): Promise<Log> {
+  return await look(await settingsOf(options), more)
 }
 
 /** How a command that writes finds its collection. */
@@ -160,6 +163,9 @@ async function open(
   return { log, collection, [Symbol.asyncDispose]: () => log.close() }
 }
 
-function look({ redis, namespace, archive }: Settings): Promise<Log> {
-  return connect(redis, { namespace, create: false, archive, deadlineMs })
+function look(
+  { redis, namespace, archive }: Settings,
+  more: Pick<ConnectOptions, 'idempotencyWindowMs'> = {},
+): Promise<Log> {
+  return connect(redis, { ...more, namespace, create: false, archive, deadlineMs })
 }

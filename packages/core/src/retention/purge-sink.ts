@@ -11,6 +11,8 @@ import { persist } from '../redis/persist.ts'
 import type { AnySink } from '../sink/sink.ts'
 
 export interface PurgeSinkOptions {
+  /** Only counts what would go. Default false. */
+  readonly dryRun?: boolean
   /** Ends between two steps. */
   readonly signal?: AbortSignal
   /** Told after every step: tombstones found that may go, and those that went. */
@@ -24,14 +26,14 @@ const keysAtOnce = 100
  * copies, rebuilds, replays and redrives that began before it hold the log back, and what begins later cannot begin before
  * it. Keys that are parked keep theirs. Safe while workers run: a key that is written meanwhile is left alone.
  *
- * @returns how many went
+ * @returns how many went, or would
  * @throws HeadwaterError SINK_CONTRACT where the sink cannot list, read and replace; EVENTS_ONLY for a sink of events, which
  * counts on the versions that its tombstones hold
  */
 export async function purgeSinkTombstones(
   log: Log,
   sink: AnySink,
-  { signal, onProgress }: PurgeSinkOptions = {},
+  { dryRun = false, signal, onProgress }: PurgeSinkOptions = {},
 ): Promise<number> {
   const parts = logParts(log)
   checkKnown(parts.collections, sink.collection)
@@ -63,8 +65,8 @@ export async function purgeSinkTombstones(
       // Where a stranger has put something, it is for verify to tell.
       return isOld && observed.value === undefined ? [{ key, partition, observed, change: undefined }] : []
     })
-    const outcomes = await replace(replacements)
-    removed += outcomes.filter(({ kind }) => kind === 'replaced').length
+    const outcomes = dryRun ? [] : await replace(replacements)
+    removed += dryRun ? replacements.length : outcomes.filter(({ kind }) => kind === 'replaced').length
     some = []
     onProgress?.(found, removed)
   }

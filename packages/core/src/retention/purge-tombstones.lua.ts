@@ -1,12 +1,12 @@
 // Generated from purge-tombstones.lua by `pnpm generate`: do not edit.
 export const source: string = `-- Lets heads of deleted keys go whose delete has been trimmed. Runs behind epoch.lua and epochs.lua.
 --   KEYS[1] header  KEYS[2] heads
---   ARGV    keys
--- Returns how many went.
+--   ARGV[1] 1 to only count   ARGV[2…] keys
+-- Returns how many went, or would go.
 local trimmed = tonumber(redis.call('HGET', KEYS[1], 'trimmed') or '0')
 local epochs = read_epochs(KEYS[1])
 local gone = {}
-for at = 1, #ARGV do
+for at = 2, #ARGV do
   local head = redis.call('HGET', KEYS[2], ARGV[at])
   if head and string.byte(head, 24) == 100 then
     -- See state-record.ts: the batch's first sequence, and the number in the batch.
@@ -15,6 +15,6 @@ for at = 1, #ARGV do
     if sequence <= trimmed and survived_up_to(epochs, epoch, sequence) == sequence then gone[#gone + 1] = ARGV[at] end
   end
 end
-if #gone == 0 then return 0 end
+if #gone == 0 or ARGV[1] == '1' then return #gone end
 return redis.call('HDEL', KEYS[2], unpack(gone))
 `

@@ -16,9 +16,11 @@ const purgeResultsScript = script('purge-results', epochLua, purgeResultsLua)
 const purgeTombstonesScript = script('purge-tombstones', epochLua, epochsLua, purgeTombstonesLua)
 
 export interface PurgeOptions {
+  /** Only counts what would go. Default false. */
+  readonly dryRun?: boolean
   /** Ends between two steps. */
   readonly signal?: AbortSignal
-  /** Told after every step: partitions done, of how many, and what is gone so far. */
+  /** Told after every step: partitions done, of how many, and what is (in a dry run: would be) gone so far. */
   readonly onProgress?: (progress: PurgeProgress) => void
 }
 
@@ -42,13 +44,13 @@ const fieldsAtOnce = 500
  * the programs that append. Appends with such keys do this by themselves; this is for when none come any more. A record
  * goes at the second purge after its window.
  *
- * @returns how many went
+ * @returns how many went, or would
  */
 export async function purgeIdempotencyRecords(log: Log, options: PurgeOptions = {}): Promise<number> {
   const { keys, resultsWindowMs } = logParts(log)
   const steps = new Steps(log, 'purging idempotency records', options)
   for (const { header, results } of keys.partitions) {
-    const input = { keys: [header, ...results], args: [resultsWindowMs] }
+    const input = { keys: [header, ...results], args: [resultsWindowMs, steps.dry] }
     await steps.step((client) => purgeResultsScript.run(client, input))
     steps.next()
   }
@@ -59,7 +61,7 @@ export async function purgeIdempotencyRecords(log: Log, options: PurgeOptions = 
  * Forgets producers (connections that appended) which stored nothing for long. A late retry of one that is forgotten is
  * never stored a second time: it gets OUTCOME_UNKNOWN, and a producer that lives goes on under a new name, unnoticed.
  *
- * @returns how many are forgotten
+ * @returns how many are forgotten, or would be
  * @throws HeadwaterError OPTION_INVALID
  */
 export async function purgeProducers(log: Log, options: PurgeProducersOptions = {}): Promise<number> {
@@ -80,7 +82,7 @@ export async function purgeProducers(log: Log, options: PurgeProducersOptions = 
         client.hscan(producers, cursor, 'COUNT', fieldsAtOnce),
       )
       const names = entries.filter((_, at) => at % 2 === 0 && entries[at] !== '')
-      const input = { keys: [header, producers], args: [before, ...names] }
+      const input = { keys: [header, producers], args: [before, steps.dry, ...names] }
       await steps.step((client) => purgeProducersScript.run(client, input))
       if (next === '0') break
       cursor = next
@@ -95,7 +97,7 @@ export async function purgeProducers(log: Log, options: PurgeProducersOptions = 
  * retention time, and nobody registered needs it. Such a key begins at version 1 again. Deciders keep theirs, because
  * sinks of events count on their versions.
  *
- * @returns how many went
+ * @returns how many went, or would
  */
 export async function purgeTombstones(log: Log, options: PurgeOptions = {}): Promise<number> {
   const { connection, keys, deadlineMs, metadata } = logParts(log)
@@ -116,7 +118,7 @@ export async function purgeTombstones(log: Log, options: PurgeOptions = {}): Pro
             const field = entries[at]!.toString()
             if (field !== '' && decodeHead(entries[at + 1]!).deleted) deleted.push(field)
           }
-          const input = { keys: [header, hash], args: deleted }
+          const input = { keys: [header, hash], args: [steps.dry, ...deleted] }
           if (deleted.length > 0) await steps.step((client) => purgeTombstonesScript.run(client, input))
           if (next.toString() === '0') break
           cursor = next.toString()
@@ -131,6 +133,8 @@ export async function purgeTombstones(log: Log, options: PurgeOptions = {}): Pro
 /** What every purge does between two of its steps. */
 class Steps {
   removed = 0
+  /** What scripts are told: 1 to only count. */
+  readonly dry: 0 | 1
   readonly #log: Log
   readonly #doing: string
   readonly #options: PurgeOptions
@@ -140,6 +144,7 @@ class Steps {
     this.#log = log
     this.#doing = doing
     this.#options = options
+    this.dry = options.dryRun ? 1 : 0
   }
 
   async persist<T>(command: (client: RedisClient) => Promise<T>): Promise<T> {
