@@ -10,6 +10,9 @@ export interface Stamp {
   readonly sequence: number
 }
 
+/** By how much the number of an epoch rises a second: see epoch.lua. */
+export const epochsInASecond = 65_536
+
 /** The stamp before every change. */
 export const stampZero: Stamp = Object.freeze({ epoch: 0, sequence: 0 })
 

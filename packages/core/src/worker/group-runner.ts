@@ -1,9 +1,17 @@
 import type { BatchContext } from '../change/batch.ts'
 import { formatPosition } from '../change/position.ts'
+import { epochsInASecond } from '../change/stamp.ts'
 import type { CopySources } from '../copy/first-copy.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { assign } from '../group/assignment.ts'
-import { acquireLease, releaseLease, renewLease, type Lease, type LeaseRequest } from '../group/lease.ts'
+import {
+  acquireLease,
+  raiseEpoch,
+  releaseLease,
+  renewLease,
+  type Lease,
+  type LeaseRequest,
+} from '../group/lease.ts'
 import { leaveGroup, observeGroup, type Member } from '../group/membership.ts'
 import type { LogParts } from '../namespace/log.ts'
 import { storedCollections } from '../namespace/metadata.ts'
@@ -61,6 +69,7 @@ interface Holding {
 const betweenRestarts: Backoff = { firstMs: 50, maxMs: 5_000 }
 /** A loop that ran this long was well: what ends it counts as a first failure. */
 const wellAfterMs = 10_000
+const shutOutSecondsMax = 2 ** 25
 
 /** This worker's part in one group: which partitions it holds, and keeping the right to them. */
 export class GroupRunner {
@@ -210,6 +219,7 @@ export class GroupRunner {
     const { connection, leaseMs, group, onEvent } = this.#options
     let acquiredAt = firstAcquiredAt
     let failures = 0
+    let shutOut = 0
     while (!holding.stopping) {
       const startedAt = performance.now()
       const end = await this.#work(partition, holding, acquiredAt)
@@ -218,6 +228,10 @@ export class GroupRunner {
       failures++
       if (end.kind === 'fenced') {
         onEvent({ kind: 'lost', group, partition, reason: end.reason })
+        break
+      }
+      if (end.kind === 'shut-out' && !(await this.#goAbove(partition, holding, 2 ** shutOut++))) {
+        onEvent({ kind: 'lost', group, partition, reason: end.error.message })
         break
       }
       if (end.kind === 'damaged') await this.#noteDamage(partition, end.error)
@@ -251,6 +265,29 @@ export class GroupRunner {
         reason: this.#abort.signal.aborted ? 'stopping' : this.#drained ? 'drained' : 'rebalanced',
       })
     this.#holdings.delete(partition)
+  }
+
+  /**
+   * A sink does not let in whom the log gave the partition to. Where the log still says so, the newer fence was not given by
+   * this log, but by a branch of it that was lost: an epoch above that branch's lets us in. How far above is not known: sinks
+   * tell only that it is newer. False where the partition is not ours, and where even a year above did not help.
+   */
+  async #goAbove(partition: number, { lease }: Holding, seconds: number): Promise<boolean> {
+    if (seconds > shutOutSecondsMax) return false
+    const { connection, leaseMs } = this.#options
+    const request = this.#request(partition)
+    try {
+      const answer = await connection.attempt(
+        (client) => renewLease(client, request, lease.token),
+        leaseMs / 3,
+      )
+      if (answer.kind !== 'granted') return false
+      const above = lease.epoch + (seconds - 1) * epochsInASecond
+      await connection.attempt((client) => raiseEpoch(client, request.keys, above), leaseMs / 3)
+    } catch {
+      // Redis does not answer, so the lease cannot be had anew either: that is told then.
+    }
+    return true
   }
 
   async #work(partition: number, holding: Holding, acquiredAt: number): Promise<PartitionEnd> {

@@ -8,6 +8,8 @@ export type PartitionEnd =
   | { readonly kind: 'stopped' }
   /** Another worker owns the partition. */
   | { readonly kind: 'fenced'; readonly reason: string }
+  /** Its sink was opened before with a newer fence than the one that the log has given us. */
+  | { readonly kind: 'shut-out'; readonly error: HeadwaterError }
   /** It has to begin again from what the log and the sink say now. */
   | { readonly kind: 'restart'; readonly error: HeadwaterError }
   /** Changes that it needs are missing. */
@@ -17,10 +19,20 @@ export type PartitionEnd =
 export class Fenced extends Error {}
 /** The partition is to be opened anew. */
 export class Restart extends Error {}
+/** The sink does not let us in. */
+export class ShutOut extends Error {
+  override readonly cause: HeadwaterError
+
+  constructor(cause: HeadwaterError) {
+    super(cause.message)
+    this.cause = cause
+  }
+}
 
 /** What an error means for the loop that met it. */
 export function endOf(error: unknown): PartitionEnd {
   if (error instanceof Fenced) return { kind: 'fenced', reason: error.message }
+  if (error instanceof ShutOut) return { kind: 'shut-out', error: error.cause }
   if (error instanceof Restart)
     return { kind: 'restart', error: new HeadwaterError('LOG_DAMAGED', error.message) }
   if (error instanceof HistoryForked)

@@ -28,7 +28,7 @@ import type { Sink, SinkPartition, SinkPosition } from '../sink/sink.ts'
 import { RateLimit } from '../steering/rate-limit.ts'
 import { Aside } from './aside.ts'
 import { Dispatcher, type Rejected, type Run } from './dispatcher.ts'
-import { endOf, Fenced, readFailure, Restart, type PartitionEnd } from './partition-end.ts'
+import { endOf, Fenced, readFailure, Restart, ShutOut, type PartitionEnd } from './partition-end.ts'
 import type { PartitionObserver } from './partition-observer.ts'
 import type { Presentation } from './presentation.ts'
 import { HistoryForked, PartitionReader } from './partition-reader.ts'
@@ -263,13 +263,12 @@ export class PartitionLoop {
     const { sink, lineage, request, partition, lease, connection, deadlineMs, namespace, onEvent } =
       this.#options
     const fence = { epoch: lease.epoch, token: lease.token, owner: lease.owner }
-    this.#sinkPartition = await sink.open({
-      lineage,
-      group: request.group,
-      partition,
-      fence,
-      signal: this.#abort.signal,
-    })
+    const { signal } = this.#abort
+    this.#sinkPartition = await sink
+      .open({ lineage, group: request.group, partition, fence, signal })
+      .catch((error: unknown) => {
+        throw isHeadwaterError(error, 'SINK_FENCED') ? new ShutOut(error) : error
+      })
     const header = await this.#header()
     const position = standingOf(header, this.#sinkPartition.position)
     if (position.ahead) await this.#overtake(position.ahead)
