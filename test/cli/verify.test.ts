@@ -73,7 +73,7 @@ describe('headwater verify', () => {
   it('compares two groups with each other, and wants to know which', async () => {
     const same = await call('verify', 'cache', '--against', 'cache')
     expect(same.ending).toBe(0)
-    expect(lastLine(same)).toMatchObject({ groups: ['cache', 'cache'], equal: true })
+    expect(lastLine(same)).toMatchObject({ sides: ['cache', 'cache'], equal: true })
     expect((await call('verify', '--against', 'cache')).ending).toBe(2)
   })
 

@@ -24,19 +24,10 @@ export async function openGroups(options: GlobalOptions, names: readonly string[
   }
   const { redis, namespace } = await settingsOf(options, config)
   const sinks = await sinksOf(config)
-  const unknown = names.find((name) => !sinks.has(name))
-  if (unknown !== undefined) {
-    const known = [...sinks.keys()]
-    throw new CliError(
-      'USAGE',
-      `The config file has no group ${JSON.stringify(unknown)}; it has ${known.join(', ') || 'none'}.${didYouMean(unknown, known)}`,
-    )
-  }
+  const named = groupsNamed(sinks, names)
   const { collections, deadlineMs, attemptMs } = config
   const log = await connect(redis, { namespace, collections, deadlineMs, attemptMs, create: false })
-  const groups = [...sinks]
-    .filter(([group]) => names.length === 0 || names.includes(group))
-    .map(([group, sink]) => ({ group, sink }))
+  const groups = [...(names.length === 0 ? sinks : named)].map(([group, sink]) => ({ group, sink }))
   return {
     log,
     groups,
@@ -45,6 +36,20 @@ export async function openGroups(options: GlobalOptions, names: readonly string[
       await log.close()
     },
   }
+}
+
+/** @throws CliError USAGE for a name that is no group's */
+export function groupsNamed(
+  sinks: ReadonlyMap<string, AnySink>,
+  names: readonly string[],
+): Map<string, AnySink> {
+  const unknown = names.find((name) => !sinks.has(name))
+  if (unknown === undefined) return new Map([...sinks].filter(([name]) => names.includes(name)))
+  const known = [...sinks.keys()]
+  throw new CliError(
+    'USAGE',
+    `The config file has no group ${JSON.stringify(unknown)}; it has ${known.join(', ') || 'none'}.${didYouMean(unknown, known)}`,
+  )
 }
 
 /** The sinks of a config file by group: here the clients that they need are opened. */

@@ -223,10 +223,11 @@ function commandLine(): Command {
   program
     .command('verify')
     .description('compare sinks with the log while they work: 0 equal, 1 different, 2 could not tell')
-    .argument('[groups...]', 'of the config file (default: all)')
+    .argument('[groups...]', 'of the config file (default: all), or a node as <set>/<node>')
     .option('--deep', 'compute hashes from the stored values: finds edits behind the back of the sink')
     .option('--no-digests', 'compare every row, also where sums of hashes agree')
-    .option('--against <group>', 'compare with the sink of this group, and not with the log')
+    .option('--against <side>', "compare with this group's sink, or this node, and not with the log")
+    .option('--collection <name>', 'of the log, where a node is compared with it and there are several')
     .option('--wait <seconds>', 'for what is late (default: 10)', integerFrom(0))
     .option('--limit <number>', 'list so many differences (default: 100)', integerFrom(0))
     .action(async (groups: string[], options: VerifyFlags) => {
@@ -267,8 +268,11 @@ function commandLine(): Command {
   program
     .command('diff')
     .description('show the keys in which a sink differs from the log, with both values')
-    .argument('<group>')
+    .argument('<group>', 'or a node, as for verify')
     .option('--deep', 'as for verify')
+    .option('--against <side>', 'as for verify')
+    .option('--collection <name>', 'as for verify')
+    .option('--wait <seconds>', 'for what is late (default: 10)', integerFrom(0))
     .option('--limit <number>', 'show so many (default: 100)', integerFrom(0))
     .action(async (group: string, options: DiffFlags) => {
       const { diff } = await import('./commands/diff.ts')

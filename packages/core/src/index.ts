@@ -164,6 +164,13 @@ export {
   type HybridClockOptions,
   type HybridTime,
 } from './nodes/hybrid-clock.ts'
+export {
+  compareNode,
+  type CompareNodeOptions,
+  type LogState,
+  type NodeComparison,
+  type NodeVerdict,
+} from './nodes/compare-node.ts'
 export type { Node, NodeRow } from './nodes/node.ts'
 export {
   syncRound,

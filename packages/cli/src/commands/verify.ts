@@ -1,12 +1,7 @@
-import {
-  compareSinks,
-  verify as verifySink,
-  type AnySink,
-  type Difference,
-  type VerifyReport,
-} from '@headwater/core'
+import { verify as verifySink, type Difference, type VerifyReport } from '@headwater/core'
 import { CliError } from '../cli-error.ts'
 import { exitCodeOf, openGroups } from '../compared-groups.ts'
+import { isNodeName, openSides, resultOf } from '../compared-sides.ts'
 import type { Invocation } from '../invocation.ts'
 import { count, duration, printable, type Output } from '../output.ts'
 
@@ -18,17 +13,20 @@ export interface VerifyFlags {
   readonly wait?: number
   /** Differences shown of each group. */
   readonly limit?: number
-  /** Compare with the sink of this group, and not with the log. */
+  /** Compare with this group's sink, or this node, and not with the log. */
   readonly against?: string
+  /** Of the log, where a node is compared with it and there are several. */
+  readonly collection?: string
 }
 
-/** Compares the sinks of groups with the log. */
+/** Compares the sinks of groups with the log; or two sides with each other. */
 export async function verify(
   { options, output }: Invocation,
   names: readonly string[],
-  { deep = false, digests, wait, limit = 100, against }: VerifyFlags,
+  { deep = false, digests, wait, limit = 100, against, collection }: VerifyFlags,
 ): Promise<void> {
-  if (against !== undefined) return await compare({ options, output }, names, against, { wait, limit })
+  if (against !== undefined || names.some(isNodeName))
+    return await compare({ options, output }, names, against ?? 'log', { wait, limit, collection })
   await using compared = await openGroups(options, names)
   const reports: { report: VerifyReport; seconds: number }[] = []
   for (const { group, sink } of compared.groups) {
@@ -50,26 +48,30 @@ export async function verify(
   )
 }
 
-/** Compares the sinks of two groups with each other. */
+/** Compares two sides with each other. */
 async function compare(
   { options, output }: Invocation,
   names: readonly string[],
   against: string,
-  { wait, limit }: { readonly wait: number | undefined; readonly limit: number },
+  { wait, limit = 100, collection }: Pick<VerifyFlags, 'wait' | 'limit' | 'collection'>,
 ): Promise<void> {
-  if (names.length !== 1) throw new CliError('USAGE', '--against compares the sink of one group: name it.')
-  await using compared = await openGroups(options, [...names, against])
-  const sinkOf = (name: string): AnySink => compared.groups.find(({ group }) => group === name)!.sink
-  const report = await compareSinks(sinkOf(names[0]!), sinkOf(against), {
+  const [name, ...more] = names
+  if (name === undefined || more.length > 0)
+    throw new CliError(
+      'USAGE',
+      'Two sides are compared with each other: name one, and the other by --against.',
+    )
+  await using sides = await openSides(options, [name, against], collection)
+  const report = await sides.compare({
     listed: limit,
     ...(wait !== undefined && { timeoutMs: wait * 1_000 }),
   })
-  process.exitCode = report.equal ? 0 : 1
-  await output.result({ groups: [names[0], against], ...report }, () => {
+  process.exitCode = exitCodeOf([resultOf(report)])
+  await output.result({ sides: [name, against], ...report }, () => {
     const total = Object.values(report.counts).reduce((sum, number) => sum + number, 0)
-    const summary = `${names[0]} and ${against}: ${report.equal ? 'equal' : `${count(total)} keys differ`}`
+    const said = { equal: 'equal', different: `${count(total)} keys differ`, undecided: 'could not tell' }
     const lines = report.differences.map(({ key, verdict }) => `  ${verdict.padEnd(14)}${printable(key)}`)
-    return [summary, ...lines].join('\n')
+    return [`${name} and ${against}: ${said[resultOf(report)]}`, ...lines].join('\n')
   })
 }
 

@@ -2,11 +2,20 @@ import { formatPosition, type Position } from '../change/position.ts'
 import { compareStamps, type Stamp } from '../change/stamp.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { groupNames } from '../group/group-status.ts'
-import { logParts, type Log, type LogParts } from '../namespace/log.ts'
+import { Log, logParts, type LogParts } from '../namespace/log.ts'
+import {
+  compareNode,
+  isNode,
+  type CompareNodeOptions,
+  type LogState,
+  type NodeComparison,
+} from '../nodes/compare-node.ts'
+import type { Node } from '../nodes/node.ts'
 import { pause } from '../redis/persist.ts'
 import type { AnySink, SinkRow } from '../sink/sink.ts'
 import { groupOfSink } from '../worker/sink-groups.ts'
 import { StateDigest } from '../state/state-digest.ts'
+import { compareSinks, type CompareOptions, type CompareReport } from './compare-sinks.ts'
 import { differingKeys } from './differing-keys.ts'
 import { KeyJudge, type JudgedKey } from './key-judge.ts'
 import { judge, type Verdict } from './verdict.ts'
@@ -66,13 +75,37 @@ const rowsAtOnce = 500
 const betweenLooksMs = 50
 
 /**
- * Compares a sink with the state that the log keeps of its collection, while writes go on: digests first, where the sink
- * has them, and the keys in which these differ. Nothing is reported that may only be late: a key that differs is looked at
- * again until the sink's group has passed the log's change.
+ * Compares any two of: a log, a sink, a node.
  *
- * @throws HeadwaterError SINK_CONTRACT where the sink can neither list nor read; GROUP_UNKNOWN
+ * A sink with the log, while writes go on: digests first, where the sink has them, and the keys in which these differ. Nothing
+ * is reported that may only be late: a key that differs is looked at again until the sink's group has passed the log's
+ * change. Two sinks as `compareSinks` does, and a node with whatever else as `compareNode` does.
+ *
+ * @throws HeadwaterError SINK_CONTRACT where a sink can neither list nor read; GROUP_UNKNOWN
  */
-export async function verify(log: Log, sink: AnySink, options: VerifyOptions = {}): Promise<VerifyReport> {
+export function verify(first: AnySink, second: AnySink, options?: CompareOptions): Promise<CompareReport>
+export function verify<T>(
+  first: Node,
+  second: Node | AnySink | LogState<T>,
+  options?: CompareNodeOptions<T>,
+): Promise<NodeComparison>
+export function verify<T>(
+  first: AnySink | LogState<T>,
+  second: Node,
+  options?: CompareNodeOptions<T>,
+): Promise<NodeComparison>
+export function verify(log: Log, sink: AnySink, options?: VerifyOptions): Promise<VerifyReport>
+export async function verify(
+  first: Log | AnySink | Node | LogState,
+  second: AnySink | Node | LogState,
+  options: VerifyOptions & CompareNodeOptions = {},
+): Promise<VerifyReport | CompareReport | NodeComparison> {
+  if (first instanceof Log) return await verifySink(first, second as AnySink, options)
+  if (isNode(first) || isNode(second)) return await compareNode(first, second, options)
+  return await compareSinks(first as AnySink, second as AnySink, options)
+}
+
+async function verifySink(log: Log, sink: AnySink, options: VerifyOptions): Promise<VerifyReport> {
   const parts = logParts(log)
   checkComparable(parts, sink)
   const group = options.group ?? (await groupFeeding(parts, sink))
