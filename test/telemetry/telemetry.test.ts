@@ -231,6 +231,17 @@ describe('an applied batch', () => {
     )
     mood = 'refuse'
     await eventually(async () => expect(await counted(log, 'headwater.changes')).toMatchObject({ parked: 1 }))
+    const parkedNow = async () =>
+      (await sdk.measured('headwater.parked.keys')).filter(
+        ({ attributes }) => attributes['messaging.destination.name'] === log.namespace,
+      )
+    await eventually(async () =>
+      expect(await parkedNow()).toMatchObject([
+        { value: 1, attributes: { 'messaging.consumer.group.name': 'copy' } },
+      ]),
+    )
+    await log.parking('copy').drop({ all: true })
+    await eventually(async () => expect(await parkedNow()).toMatchObject([{ value: 0 }]))
     mood = 'wait'
     // One after the other, to one key: what waits together goes as its newest.
     for (let content = 0; content < 5; content++) await log.append(notes.put({ id: 'good', content }))

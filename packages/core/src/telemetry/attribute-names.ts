@@ -40,6 +40,8 @@ export const applyBatchSize = 'headwater.apply.batch.size'
 export const lagTime = 'headwater.lag.time'
 /** Changes in the log behind the checkpoint, for each partition that this worker holds. */
 export const lagChanges = 'headwater.lag.changes'
+/** Keys set aside, and entries that could not be decoded, for each partition that this worker holds. */
+export const parkedKeys = 'headwater.parked.keys'
 export const rebalances = 'headwater.rebalances'
 /** Memory of a partition's stream. */
 export const logBytes = 'headwater.log.bytes'

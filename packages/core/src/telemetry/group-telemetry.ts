@@ -30,6 +30,7 @@ interface GroupMetrics {
   readonly batchSize: Histogram
   readonly lagTime: Histogram
   readonly lagChanges: ObservableGauge
+  readonly parkedKeys: ObservableGauge
   readonly proofAge: ObservableGauge
   readonly rebalances: Counter
 }
@@ -57,10 +58,15 @@ export class GroupTelemetry {
   readonly #metrics: GroupMetrics | undefined
   readonly #attributes = new Map<number, Attributes>()
   readonly #observeLag: (result: ObservableResult) => void
+  readonly #observeParked: (result: ObservableResult) => void
   readonly #observeProofAge: (result: ObservableResult) => void
 
   /** @param watch what is known of each partition of this worker */
-  constructor(namespace: string, group: string, watch: Pick<HealthWatch, 'lags' | 'proofAges'>) {
+  constructor(
+    namespace: string,
+    group: string,
+    watch: Pick<HealthWatch, 'lags' | 'parkedKeys' | 'proofAges'>,
+  ) {
     this.#namespace = namespace
     this.#group = group
     this.#tracer = trace.getTracer(scopeName)
@@ -69,17 +75,22 @@ export class GroupTelemetry {
     this.#observeLag = (result) => {
       for (const [partition, lag] of watch.lags()) result.observe(lag, this.#attributesOf(partition))
     }
+    this.#observeParked = (result) => {
+      for (const [partition, keys] of watch.parkedKeys()) result.observe(keys, this.#attributesOf(partition))
+    }
     this.#observeProofAge = (result) => {
       for (const [partition, ageMs] of watch.proofAges()) {
         result.observe(ageMs / 1_000, this.#attributesOf(partition))
       }
     }
     this.#metrics?.lagChanges.addCallback(this.#observeLag)
+    this.#metrics?.parkedKeys.addCallback(this.#observeParked)
     this.#metrics?.proofAge.addCallback(this.#observeProofAge)
   }
 
   close(): void {
     this.#metrics?.lagChanges.removeCallback(this.#observeLag)
+    this.#metrics?.parkedKeys.removeCallback(this.#observeParked)
     this.#metrics?.proofAge.removeCallback(this.#observeProofAge)
   }
 
@@ -222,6 +233,10 @@ function groupMetrics(meter: Meter): GroupMetrics {
     lagChanges: meter.createObservableGauge(names.lagChanges, {
       unit: '{change}',
       description: 'Changes in the log behind the checkpoint.',
+    }),
+    parkedKeys: meter.createObservableGauge(names.parkedKeys, {
+      unit: '{key}',
+      description: 'Keys set aside, each with what waits behind it.',
     }),
     proofAge: meter.createObservableGauge(names.proofAge, {
       unit: 's',

@@ -34,6 +34,8 @@ export interface GroupHealth {
 
 interface PartitionHealth {
   lag: number
+  /** Undefined before it was looked at. */
+  parked?: number | undefined
   /** What the latest check came to, and when one last came to `equal`. */
   latest?: CheckResult
   verifiedAt?: number
@@ -79,8 +81,15 @@ export class HealthWatch {
     this.#partitions.set(partition, of)
   }
 
-  /** Redis has told how far the partitions are behind that this worker holds now; in some the first copy is under way. */
-  observed(lags: ReadonlyMap<number, number>, copying: readonly number[] = []): void {
+  /**
+   * Redis has told how far the partitions are behind that this worker holds now, and how many keys of them are parked; in
+   * some the first copy is under way.
+   */
+  observed(
+    lags: ReadonlyMap<number, number>,
+    copying: readonly number[] = [],
+    parked: ReadonlyMap<number, number> = new Map(),
+  ): void {
     this.#observedAt = this.#now()
     this.#copying = copying
     for (const partition of this.#partitions.keys())
@@ -88,7 +97,7 @@ export class HealthWatch {
     for (const [partition, lag] of lags) {
       const held = this.#partitions.get(partition)
       const waitingSince = lag > 0 ? (held?.waitingSince ?? this.#now()) : undefined
-      this.#partitions.set(partition, { ...held, lag, waitingSince })
+      this.#partitions.set(partition, { ...held, lag, waitingSince, parked: parked.get(partition) })
     }
   }
 
@@ -115,6 +124,12 @@ export class HealthWatch {
 
   lags(): Iterable<readonly [partition: number, lag: number]> {
     return [...this.#partitions].map(([partition, { lag }]) => [partition, lag] as const)
+  }
+
+  parkedKeys(): Iterable<readonly [partition: number, keys: number]> {
+    return [...this.#partitions].flatMap(([partition, { parked }]) =>
+      parked === undefined ? [] : [[partition, parked] as const],
+    )
   }
 
   report(): GroupHealth {

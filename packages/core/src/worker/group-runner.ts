@@ -341,14 +341,17 @@ export class GroupRunner {
     return new Prover({ parts, sink, request: this.#request(partition), token, partition, onChecked })
   }
 
-  /** Asks Redis how far the partitions that are held here are behind. */
+  /** Asks Redis how far the partitions that are held here are behind, and how much is parked of them. */
   async observe(): Promise<void> {
-    const { connection, parts, health } = this.#options
+    const { connection, parts, health, group } = this.#options
     const held = [...this.#holdings.keys()]
-    const sequences = await connection.attempt(
+    const observed = await connection.attempt(
       (client) =>
         Promise.all(
-          held.map((partition) => client.hget(parts.keys.partitions[partition]!.header, 'sequence')),
+          held.map((partition) => {
+            const { header, parkedKeys } = parts.keys.partitions[partition]!
+            return Promise.all([client.hget(header, 'sequence'), client.hlen(parkedKeys(group))])
+          }),
         ),
       1_000,
     )
@@ -356,10 +359,12 @@ export class GroupRunner {
       const holding = this.#holdings.get(partition)
       if (!holding) return []
       const { sequence } = holding.loop?.checkpoint ?? holding.lease.checkpoint
-      return [[partition, Math.max(0, Number(sequences[index]) - sequence)] as const]
+      return [[partition, Math.max(0, Number(observed[index]![0]) - sequence)] as const]
     })
     const copying = held.filter((partition) => this.#holdings.get(partition)?.loop?.copying)
-    health.observed(new Map(lags), copying)
+    // The empty field stands for nobody.
+    const parked = held.map((partition, index) => [partition, Math.max(0, observed[index]![1] - 1)] as const)
+    health.observed(new Map(lags), copying, new Map(parked))
   }
 
   /** How one partition is steered: its share of what the group may do. */
