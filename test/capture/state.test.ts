@@ -70,6 +70,31 @@ const ways = [
   ['by notifications', { by: 'notifications' }, { 'notify-keyspace-events': 'KA' }],
 ] as const
 
+describe('the first copy of a capture of state', () => {
+  it('tells how far it is, and about how long the rest takes', async () => {
+    await using pair = await startPair()
+    const total = 6_000
+    const pipeline = pair.clients.source.pipeline()
+    for (let index = 0; index < total; index++) pipeline.hset(`hash:${index}`, 'age', index)
+    await pipeline.exec()
+    await using proxy = await startProxy(pair.source.options)
+    // So slow that there is something to tell before the end.
+    proxy.delay(50)
+    const from = { ...proxy.address }
+    await using capture = await pair.capture({ from, collections: mappings.slice(0, 1) })
+    const told = () => pair.events.flatMap((event) => (event.kind === 'sweeping' ? [event] : []))
+    await eventually(() => expect(told()).not.toEqual([]))
+    expect(told()[0]!.etaSeconds).toBeGreaterThan(0)
+    proxy.delay(0)
+    await capture.caughtUp()
+    for (const [index, { collection, keysOfSource, keys, etaSeconds }] of told().entries()) {
+      expect({ collection, keysOfSource }).toEqual({ collection: 'hashes', keysOfSource: total })
+      expect(keys).toBeGreaterThan(told()[index - 1]?.keys ?? 0)
+      expect(etaSeconds).toBeLessThan(60)
+    }
+  })
+})
+
 describe.each(ways)('a capture of state %s', (_, wishes, config) => {
   it('brings what is there, then each change, and deletes what is deleted or expires', async () => {
     await using pair = await startPair(config)
