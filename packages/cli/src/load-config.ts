@@ -56,6 +56,7 @@ const settings: Record<keyof Config, true> = {
   archive: true,
   groups: true,
   capture: true,
+  upkeep: true,
   nodeSets: true,
   leaseMs: true,
   drainMs: true,

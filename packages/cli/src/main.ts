@@ -103,6 +103,15 @@ function commandLine(): Command {
     })
 
   program
+    .command('upkeep')
+    .description('run the upkeep of a config file on schedule, until SIGINT or SIGTERM')
+    .argument('[config]', 'the config file')
+    .action(async (config: string | undefined) => {
+      const { upkeep } = await import('./commands/upkeep.ts')
+      await upkeep(invocation(), config)
+    })
+
+  program
     .command('status')
     .description('how far every group is: owner, lag, pending, parked and damage of each partition')
     .addOption(watchOption())

@@ -15,6 +15,15 @@ export function stopSignal(): AbortSignal {
   return controller.signal
 }
 
+/** Settles with the name of the signal that asks to stop. */
+export function reasonOf(signal: AbortSignal): Promise<StopReason> {
+  return new Promise((resolve) => {
+    const stopped = (): void => resolve(signal.reason as StopReason)
+    if (signal.aborted) stopped()
+    else signal.addEventListener('abort', stopped, { once: true })
+  })
+}
+
 /** As shells count: 130 after SIGINT, 143 after SIGTERM. */
 export function exitCodeOf(reason: StopReason): number {
   return 128 + constants.signals[reason]

@@ -7,7 +7,7 @@ import { duration } from '../output.ts'
 import type { ProbeServer } from '../probe-server.ts'
 import { configOf, settingsOf } from '../settings.ts'
 import { stderrLogger } from '../stderr-logger.ts'
-import { stopSignal, type StopReason } from '../stop-signal.ts'
+import { reasonOf, stopSignal } from '../stop-signal.ts'
 
 /** What `stop` may take beyond its budget, to hand leases over and close connections, in ms. */
 const handOverMs = 5_000
@@ -84,14 +84,6 @@ async function openProbes(http: string): Promise<{ server: ProbeServer; at: stri
   const server = new ProbeServer(process.env['HEADWATER_HTTP_TOKEN'] || undefined)
   const port = await server.listen(address)
   return { server, at: `${address.host.includes(':') ? `[${address.host}]` : address.host}:${port}` }
-}
-
-function reasonOf(signal: AbortSignal): Promise<StopReason> {
-  return new Promise((resolve) => {
-    const stopped = (): void => resolve(signal.reason as StopReason)
-    if (signal.aborted) stopped()
-    else signal.addEventListener('abort', stopped, { once: true })
-  })
 }
 
 /** In this order: what is at the sinks is finished before they are closed. The clients that a config made end with us. */
