@@ -73,6 +73,27 @@ describe('a full copy', () => {
   })
 })
 
+describe('a full copy that takes a while', () => {
+  it('tells how far it is, and about how long the rest takes', async () => {
+    await using pair = await startPair({ rdbcompression: 'no' })
+    await pair.clients.source.call('DEBUG', 'POPULATE', 30_000, 'key', 100)
+    await using proxy = await startProxy(pair.target.options)
+    // So slow that there is something to tell before the end.
+    proxy.delay(50)
+    await using capture = await pair.capture({ to: { ...proxy.address } })
+    const told = () => pair.events.flatMap((event) => (event.kind === 'copying' ? [event] : []))
+    await eventually(() => expect(told()).not.toEqual([]))
+    proxy.delay(0)
+    await capture.caughtUp()
+    const { step, bytes, totalBytes, etaSeconds } = told()[0]!
+    expect(step).toBe('applying')
+    expect(totalBytes).toBeGreaterThan(3_000_000)
+    expect(bytes).toBeLessThan(totalBytes!)
+    expect(etaSeconds).toBeGreaterThan(0)
+    expect(etaSeconds).toBeLessThan(600)
+  })
+})
+
 describe('a storm of commands', () => {
   it('ends with the same data at source and replica', async () => {
     const random = new Random(givenSeed ?? 2)
