@@ -11,7 +11,7 @@ export interface WorkerProcessOptions {
   readonly attemptMs?: number
 }
 
-/** Where a group of a worker process writes: everything under a prefix, or a table. */
+/** Where a group of a worker process writes: everything under a prefix, a table, or a queue. */
 export type WorkerProcessSink =
   | { readonly kind: 'redis'; readonly target: RedisOptions; readonly prefix: string }
   | {
@@ -20,6 +20,7 @@ export type WorkerProcessSink =
       readonly schema: string
       readonly table: string
     }
+  | { readonly kind: 'bullmq'; readonly target: RedisOptions; readonly queue: string }
 
 /** What a worker process tells: its worker's events, with the error as far as it can be told. */
 export type ToldEvent =

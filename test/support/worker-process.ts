@@ -1,7 +1,8 @@
 // A worker in a process of its own, to be killed and stopped: its only argument says what it runs. It tells its parent
 // what happens, and ends with it.
-import { notes } from '@headwater/conformance'
-import { connect, startWorker, type WorkerEvent } from '@headwater/core'
+import { bullmqSink, type NamedJob } from '@headwater/bullmq'
+import { notes, type Note } from '@headwater/conformance'
+import { connect, startWorker, type Sink, type WorkerEvent } from '@headwater/core'
 import { postgresSink } from '@headwater/postgres'
 import { redisSink } from '@headwater/redis'
 import { Redis } from 'ioredis'
@@ -38,7 +39,7 @@ await worker.done
 await log.close()
 process.exit(0)
 
-function sinkOf(sink: WorkerProcessSink): ReturnType<typeof redisSink> {
+function sinkOf(sink: WorkerProcessSink): Sink<Note> {
   if (sink.kind === 'postgres') {
     const pool = new Pool({ ...sink.connection, max: 4 })
     // The links of tests break on purpose; the sink meets it in its next statement.
@@ -53,7 +54,16 @@ function sinkOf(sink: WorkerProcessSink): ReturnType<typeof redisSink> {
     retryStrategy: () => 20,
   })
   client.on('error', () => {})
+  if (sink.kind === 'bullmq') {
+    const { queue } = sink
+    return bullmqSink({ client, collection: notes, queue, job: removed, timeoutMs: 1_000 })
+  }
   return redisSink({ client, collection: notes, key: `${sink.prefix}:{key}`, prefix: `sink:${sink.prefix}` })
+}
+
+/** Jobs of which nothing is left when they are done. */
+function removed(): NamedJob {
+  return { opts: { removeOnComplete: true } }
 }
 
 /** An error loses what it is on the way to another process, unless it is told in words. */
