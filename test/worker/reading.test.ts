@@ -150,6 +150,21 @@ describe('entries that were delivered again after they were applied', () => {
   })
 })
 
+describe('entries of which the acknowledgement was lost', () => {
+  it('are acknowledged in the next silence by the worker that applied them, and not applied again', async () => {
+    await start()
+    await appendEach(log, numbers(3))
+    await drained(log, group)
+    const { log: stream } = partitionKeys(log, group)
+    // As a server has it that was made the master before it had seen the acknowledgement, and sees the next one.
+    await foreign.xclaim(stream, group, 'headwater', 0, '1-1', '1-2', 'FORCE', 'JUSTID')
+    await appendEach(log, [4])
+    await drained(log, group)
+    await eventually(async () => expect(await client.xpending(stream, group)).toEqual([0, null, null, null]))
+    expect(sink.offered()).toEqual(numbers(4))
+  })
+})
+
 describe('a group that disappears', () => {
   it('is made again where the worker stands: nothing is skipped, nothing applied twice', async () => {
     await start()

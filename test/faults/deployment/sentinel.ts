@@ -10,10 +10,13 @@ const replicas = 3
 /** After which silence the Sentinels take a master for dead. */
 export const downAfterMs = 1_000
 
-/** A master with three replicas, so that after one death two of them still are a majority; and three Sentinels. */
+/**
+ * A master with three replicas and three Sentinels. Every replica has to have a change before it is acknowledged: while
+ * replicas are moved to a new master, the old one can still have a majority of them.
+ */
 export class BehindSentinels implements Deployment {
   readonly name = 'sentinel'
-  readonly durability = 'replicated'
+  readonly durability = 'all-replicas'
   readonly replicas = replicas
   readonly set: RedisSentinel
   readonly roll: Roll

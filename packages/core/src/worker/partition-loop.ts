@@ -313,6 +313,7 @@ export class PartitionLoop {
       group: request.group,
       context: this.#options.context,
       start,
+      settled: () => this.#committed,
       deadlineMs,
       signal: this.#abort.signal,
     })

@@ -24,6 +24,8 @@ export interface PartitionReaderOptions extends RangeOptions {
   /** For the blocking read, which would hold up everything behind it. */
   readonly blocking: Connection
   readonly start: Stamp
+  /** Up to where everything is applied. */
+  readonly settled: () => Stamp
 }
 
 /** What one read gave, in the order of the log. */
@@ -68,6 +70,8 @@ export class PartitionReader {
   #ahead: Batch | undefined
   /** Up to this entry the group was delivered before we came: read from the log, not from the group. */
   #deliveredBefore: string | undefined
+  /** Nothing came since the group was last looked through for what is left over. */
+  #quiet = false
   /** The client of the blocking read, and the number under which the server knows it. */
   #reading: { readonly client: RedisClient; readonly id: number } | undefined
 
@@ -90,7 +94,14 @@ export class PartitionReader {
   async next(count: number, blockMs: number): Promise<ReadResult> {
     this.#strays = []
     this.#strayIds = []
-    const read = await this.#next(count, blockMs)
+    let read
+    try {
+      read = await this.#next(count, blockMs)
+    } catch (error) {
+      this.#quiet = false
+      throw error
+    }
+    if (read.batches.length > 0) this.#quiet = false
     return { ...read, known: [...read.known, ...this.#strayIds], strays: this.#strays }
   }
 
@@ -114,7 +125,12 @@ export class PartitionReader {
       await this.#restoreGroup()
       return { batches: [], known: [], groupRestored: true }
     }
-    if (!entries) return { batches: await this.#afterSilence(count), known: [], groupRestored: false }
+    if (!entries) {
+      const batches = await this.#afterSilence(count)
+      if (batches.length > 0 || this.#quiet) return { batches, known: [], groupRestored: false }
+      this.#quiet = true
+      return { batches, known: await this.#leftovers(), groupRestored: false }
+    }
     return { ...(await this.#admit(entries)), groupRestored: false }
   }
 
@@ -320,11 +336,13 @@ export class PartitionReader {
   }
 
   /**
-   * Entries that were delivered and applied, and never acknowledged: a zombie took them when they were known already, or a
-   * restore brought them back. Nobody would ever ask for them again.
+   * Entries that were delivered and applied, and are not acknowledged: a zombie took them when they were known already, a
+   * restore brought them back, or a master that was none any more took the acknowledgement. Nobody would ever ask for them
+   * again.
    */
   async #leftovers(): Promise<string[]> {
-    const { connection, keys, group, deadlineMs, signal, start } = this.#options
+    const { connection, keys, group, deadlineMs, signal } = this.#options
+    const { epoch, sequence } = this.#options.settled()
     const options = {
       doing: `reading what is left over of group ${group}`,
       deadlineMs,
@@ -333,7 +351,7 @@ export class PartitionReader {
     const ids: string[] = []
     for (let from = '-'; ; from = `(${ids.at(-1)!}`) {
       const pending = await persist(connection, options, (client) =>
-        client.xpending(keys.log, group, from, `${start.epoch}-${start.sequence}`, leftoversAtOnce),
+        client.xpending(keys.log, group, from, `${epoch}-${sequence}`, leftoversAtOnce),
       )
       for (const [id] of pending as [string][]) ids.push(id)
       if (pending.length < leftoversAtOnce) return ids
