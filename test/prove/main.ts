@@ -45,6 +45,8 @@ interface Result {
   readonly bytesMoved: number
   readonly verifySeconds: number
   readonly seconds: number
+  /** The most memory that the prover had resident; servers, worker and traffic have processes of their own. */
+  readonly peakMegabytes: number
 }
 
 interface Fault {
@@ -79,6 +81,7 @@ async function prove(): Promise<Result> {
   await caughtUp(log, copies)
   say(`${keys} keys in both copies`)
   const before = await Promise.all(copies.map((copy) => copy.dump()))
+  say('what they hold is noted')
   live.startTraffic()
   const planted = await plant(log, items, copies)
   say(`${planted.length} faults planted`)
@@ -87,6 +90,7 @@ async function prove(): Promise<Result> {
   const verifyBegan = performance.now()
   const shallow = await verifyAll(log, copies, false)
   const [bytesMoved, verifySeconds] = [socketBytes() - bytesAtStart, secondsSince(verifyBegan)]
+  say(`verified in ${verifySeconds} s, ${bytesMoved} bytes`)
   const deep = await verifyAll(log, copies, true)
   const judged = [
     ...judge(
@@ -101,14 +105,16 @@ async function prove(): Promise<Result> {
     ),
   ]
   const alarms = new Set([...alarmsOf(planted, shallow, copies), ...alarmsOf(planted, deep, copies)])
-  say('verified')
+  say('verified by stored values')
 
   let mended = 0
   for (const [at, copy] of copies.entries()) {
     const report = await repair(log, copy.sink, deep[at]!, { foreign: 'remove', keysPerSecond: 100_000 })
     mended += report.mended
   }
+  say(`${mended} keys mended`)
   const after = await verifyAll(log, copies, true)
+  say('verified by stored values again')
   const remaining = after.reduce((sum, { differences }) => sum + differences.length, 0)
   await live.stop()
 
@@ -125,6 +131,7 @@ async function prove(): Promise<Result> {
     bytesMoved,
     verifySeconds,
     seconds: secondsSince(began),
+    peakMegabytes: Math.round(process.resourceUsage().maxRSS / 1_024),
   }
 }
 
@@ -165,7 +172,9 @@ async function plant(log: Log, items: Collection<Item>, copies: readonly Copy[])
   }
   await inPages(updates, (some) => Promise.all(some.map((update) => update())))
   await caughtUp(log, copies)
-  for (const fault of planted) await fault.plant()
+  for (let from = 0; from < planted.length; from += 16) {
+    await Promise.all(planted.slice(from, from + 16).map((fault) => fault.plant()))
+  }
   return planted
 }
 
@@ -241,5 +250,5 @@ function secondsSince(began: number): number {
 }
 
 function say(what: string): void {
-  process.stderr.write(`${what}\n`)
+  process.stderr.write(`${Math.round(performance.now() / 1_000)} s: ${what}\n`)
 }

@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto'
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { memorySink, type AnySink, type Collection, type SinkValue } from '@headwater/core'
 import { postgresSink } from '@headwater/postgres'
 import { redisSink } from '@headwater/redis'
@@ -97,16 +97,18 @@ export function redisCopy(
       await store(key, forged, await client.get(dataKey(like)))
     },
     async dump() {
-      const records = (await client.callBuffer('HGETALL', rows)) as Buffer[]
       const dumped = new Map<string, string>()
-      for (let from = 0; from < records.length; from += 2_000) {
-        const page = records.slice(from, from + 2_000)
+      let cursor = '0'
+      do {
+        const [next, page] = await client.hscanBuffer(rows, cursor, 'COUNT', 2_000)
+        cursor = String(next)
         const names = page.filter((_, at) => at % 2 === 0).map(String)
-        const values = await client.mget(names)
+        const values = names.length > 0 ? await client.mget(names) : []
         for (const [at, held] of names.entries()) {
-          dumped.set(held.slice(name.length + 1), `${page[2 * at + 1]!.toString('hex')} ${values[at]}`)
+          const print = createHash('md5').update(page[2 * at + 1]!)
+          dumped.set(held.slice(name.length + 1), print.update(String(values[at])).digest('base64'))
         }
-      }
+      } while (cursor !== '0')
       return dumped
     },
     async close() {
@@ -160,12 +162,21 @@ export function postgresCopy(
       )
     },
     async dump() {
-      const { rows: found } = await pool.query<{ key: string; row: string }>(
-        `SELECT key, md5(to_jsonb(t)::text) AS row FROM ${rows} t
-          UNION ALL SELECT key, md5(to_jsonb(d)::text) FROM ${tombstones} d WHERE target = $1`,
-        [table],
-      )
-      return new Map(found.map(({ key, row }) => [key, row]))
+      const dumped = new Map<string, string>()
+      let last = ''
+      for (;;) {
+        const { rows: page } = await pool.query<{ key: string; row: string }>(
+          `SELECT * FROM (
+            (SELECT key, md5(to_jsonb(t)::text) AS row FROM ${rows} t WHERE key > $2 ORDER BY key LIMIT 5000)
+            UNION ALL
+            (SELECT key, md5(to_jsonb(d)::text) FROM ${tombstones} d WHERE target = $1 AND key > $2 ORDER BY key LIMIT 5000)
+          ) held ORDER BY key LIMIT 5000`,
+          [table, last],
+        )
+        for (const { key, row } of page) dumped.set(key, row)
+        if (page.length < 5_000) return dumped
+        last = page.at(-1)!.key
+      }
     },
     async close() {
       await pool.query(`DROP TABLE IF EXISTS ${rows}`)
