@@ -77,6 +77,25 @@ describe('headwater verify', () => {
     expect((await call('verify', '--against', 'cache')).ending).toBe(2)
   })
 
+  it('tells of a group that cannot be verified, and verifies the others', async () => {
+    const broken = fileURLToPath(new URL('./unregistered.config.ts', import.meta.url))
+    const at = ['--config', broken, ...shop.at(namespace)]
+    const env = { REPLICA_URL: replica.server.url }
+    const [told, said, alone] = await Promise.all([
+      headwater(['verify', '--json', ...at], { env }),
+      headwater(['verify', ...at], { env }),
+      headwater(['verify', 'nobody', ...at], { env }),
+    ])
+    expect(lastLine(told)).toMatchObject({
+      groups: [
+        { group: 'nobody', result: 'undecided', error: { code: 'GROUP_UNKNOWN' } },
+        { group: 'cache', result: 'equal', checked: 3 },
+      ],
+    })
+    expect(said.stdout).toMatch(/nobody: undecided \(.*\[GROUP_UNKNOWN\]\)\ncache: equal/)
+    expect([told.ending, said.ending, alone.ending]).toEqual([2, 2, 2])
+  })
+
   it('ends with 0 when the copies agree', async () => {
     const ended = await call('verify')
     expect(ended.ending).toBe(0)

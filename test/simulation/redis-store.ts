@@ -92,6 +92,10 @@ export function runCommand(store: RedisStore, name: string, args: readonly strin
       const [of, group, id] = rest as [string, string, string]
       const { groups } = store.stream(of)
       if (key === 'DESTROY') return groups.delete(group) ? 1 : 0
+      if (key === 'SETID') {
+        groupOf(store.stream(of), of, group).lastDelivered = id
+        return 'OK'
+      }
       if (groups.has(group)) throw new ReplyError('BUSYGROUP Consumer Group name already exists')
       groups.set(group, { lastDelivered: id, pending: [] })
       return 'OK'

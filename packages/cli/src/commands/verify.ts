@@ -2,6 +2,7 @@ import { verify as verifySink, type Difference, type VerifyReport } from '@headw
 import { CliError } from '../cli-error.ts'
 import { exitCodeOf, openGroups } from '../compared-groups.ts'
 import { isNodeName, openSides, resultOf } from '../compared-sides.ts'
+import { errorReport } from '../error-report.ts'
 import type { Invocation } from '../invocation.ts'
 import { count, duration, printable, type Output } from '../output.ts'
 
@@ -28,24 +29,40 @@ export async function verify(
   if (against !== undefined || names.some(isNodeName))
     return await compare({ options, output }, names, against ?? 'log', { wait, limit, collection })
   await using compared = await openGroups(options, names)
-  const reports: { report: VerifyReport; seconds: number }[] = []
+  const groups: (Verified | Unverified)[] = []
   for (const { group, sink } of compared.groups) {
     const began = performance.now()
-    const report = await verifySink(compared.log, sink, {
-      group,
-      deep,
-      digests,
-      listed: limit,
-      ...(wait !== undefined && { timeoutMs: wait * 1_000 }),
-      onProgress: (checked) => output.progress(() => `${group}: ${count(checked)} keys compared`),
-    })
-    reports.push({ report, seconds: Math.round(performance.now() - began) / 1_000 })
+    try {
+      const report = await verifySink(compared.log, sink, {
+        group,
+        deep,
+        digests,
+        listed: limit,
+        ...(wait !== undefined && { timeoutMs: wait * 1_000 }),
+        onProgress: (checked) => output.progress(() => `${group}: ${count(checked)} keys compared`),
+      })
+      groups.push({ ...report, seconds: Math.round(performance.now() - began) / 1_000 })
+    } catch (error) {
+      // Of several, one that cannot be verified keeps nothing from the others.
+      if (compared.groups.length === 1) throw error
+      const { code, message } = errorReport(error)
+      groups.push({ group, result: 'undecided', error: { code, message }, differences: [] })
+    }
   }
-  process.exitCode = exitCodeOf(reports.map(({ report }) => report.result))
-  const groups = reports.map(({ report, seconds }) => ({ ...report, seconds }))
+  process.exitCode = exitCodeOf(groups.map(({ result }) => result))
   await output.result({ groups }, () =>
     groups.flatMap((report) => [summaryOf(output, report), ...report.differences.map(lineOf)]).join('\n'),
   )
+}
+
+type Verified = VerifyReport & { readonly seconds: number }
+
+/** A group that could not be verified, and why. */
+interface Unverified {
+  readonly group: string
+  readonly result: 'undecided'
+  readonly error: { readonly code: string; readonly message: string }
+  readonly differences: readonly Difference[]
 }
 
 /** Compares two sides with each other. */
@@ -75,7 +92,11 @@ async function compare(
   })
 }
 
-function summaryOf(output: Output, report: VerifyReport & { readonly seconds: number }): string {
+function summaryOf(output: Output, report: Verified | Unverified): string {
+  if ('error' in report) {
+    const { group, result, error } = report
+    return `${group}: ${output.style('yellow', result)} (${printable(error.message)} [${error.code}])`
+  }
   const { group, result, checked, counts, copying, parked, seconds } = report
   const found = Object.entries(counts)
     .filter(([, number]) => number > 0)

@@ -19,6 +19,7 @@ import {
   type AppendBatch,
   type Verdict,
 } from './append-script.ts'
+import { blockedLog, isBlocked } from './blocked-log.ts'
 import type { AppendResult } from './append-result.ts'
 import { producerAt } from './producer.ts'
 import { AppendTrouble } from './append-trouble.ts'
@@ -162,7 +163,8 @@ export class Batcher {
           }
           if (verdicts === 'full') throw logFull(partition)
           return this.#settle(batch, verdicts)
-        } catch (error) {
+        } catch (caught) {
+          const error = isBlocked(caught) ? await this.#whatBlocks(caught) : caught
           if (!trouble.met(error)) return rejectAll(batch, trouble.verdict())
           const waitMs = backoffMs(between, attempt)
           if (connection.closed || performance.now() + waitMs >= deadline) {
@@ -225,6 +227,11 @@ export class Batcher {
       'DURABILITY_NOT_REACHED',
       `A batch of partition ${partition} is on ${reached} of the ${replicas} replicas that its durability demands.`,
     )
+  }
+
+  async #whatBlocks(error: unknown): Promise<unknown> {
+    const { connection, keys, partition } = this.#options
+    return await blockedLog(connection, keys, partition).catch(() => error)
   }
 
   #settle(batch: AppendBatch, verdicts: readonly Verdict[]): void {

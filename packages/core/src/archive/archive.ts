@@ -1,9 +1,10 @@
 import { hostname } from 'node:os'
-import { decodeBatch, type Batch, type StreamEntry } from '../change/batch.ts'
+import type { Batch, StreamEntry } from '../change/batch.ts'
 import { compareStamps, stampZero, type Stamp } from '../change/stamp.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { continuation } from '../log/continuity.ts'
 import { readHeader, survivedUpTo, type Header } from '../log/header.ts'
+import { decodeEntry } from '../log/range.ts'
 import { logParts, type Log, type LogParts } from '../namespace/log.ts'
 import { missingHeader } from '../namespace/metadata.ts'
 import { persist } from '../redis/persist.ts'
@@ -170,15 +171,17 @@ class ArchiverRun {
     const context = { hasher, buckets: metadata.buckets, collections }
     const batches: Raw[] = []
     let at = this.#last
+    let start = `${at.epoch}-${at.sequence + 1}`
     for (let size = 0; size < segmentSize;) {
-      const start = `${at.epoch}-${at.sequence + 1}`
       const entries = (await persist(connection, retrying, (client) =>
         client.xrange(keys.partitions[partition]!.log, start, '+', 'COUNT', entriesAtOnce),
       )) as StreamEntry[]
       if (entries.length === 0) break
       for (const entry of entries) {
         // Read as everybody reads it: what the log cannot give back, the archive could not either.
-        const batch = decodeBatch(partition, entry, context)
+        const batch = decodeEntry({ partition, context }, entry)
+        // Nothing of the sequence, or the next batch lacks what was in it.
+        if ('unreadable' in batch) continue
         if (batch.epoch > this.#header.epoch) this.#header = await this.#readHeader()
         const follows = continuation({ epoch: batch.epoch, sequence: at.sequence }, batch)
         if (follows.kind === 'known') continue
@@ -188,6 +191,7 @@ class ArchiverRun {
         at = { epoch: batch.epoch, sequence: batch.last }
         if (size >= segmentSize) break
       }
+      start = `(${entries.at(-1)![0]}`
     }
     return batches
   }

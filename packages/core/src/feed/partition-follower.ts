@@ -4,10 +4,11 @@ import { compareStamps, type Stamp } from '../change/stamp.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import type { Header } from '../log/header.ts'
 import { readRange } from '../log/range.ts'
+import { strayEpoch } from '../log/stray.ts'
 import { pause } from '../redis/persist.ts'
 import type { PartitionMerge } from './merge.ts'
 import { isOtherHistory, isSameBranch, readOwnHeader, type OwnHeaderOptions } from './own-header.ts'
-import { strayEpoch, type PartitionTail } from './partition-tail.ts'
+import { type PartitionTail } from './partition-tail.ts'
 
 export interface PartitionFollowerOptions extends OwnHeaderOptions {
   readonly merge: PartitionMerge

@@ -1,9 +1,10 @@
 import { decodeBatch, type Batch } from '../change/batch.ts'
 import { compareStamps, type Stamp } from '../change/stamp.ts'
-import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
+import { isHeadwaterError, type HeadwaterError } from '../errors/headwater-error.ts'
 import { continuation } from '../log/continuity.ts'
 import type { Header } from '../log/header.ts'
 import { readRange } from '../log/range.ts'
+import { strayEpoch } from '../log/stray.ts'
 import type { LiveMessage } from './live-message.ts'
 import { isOtherHistory, readOwnHeader, type OwnHeaderOptions } from './own-header.ts'
 
@@ -210,11 +211,4 @@ export class PartitionTail {
     this.#forgetRecent()
     this.#options.listener.onDoubt(this.#options.partition)
   }
-}
-
-export function strayEpoch({ id, partition }: Batch): HeadwaterError {
-  return new HeadwaterError(
-    'LOG_DAMAGED',
-    `Entry ${id} of partition ${partition} is of an epoch that its header does not know.`,
-  )
 }

@@ -1,10 +1,10 @@
-import { decodeBatch, type Batch, type StreamEntry } from '../change/batch.ts'
+import type { Batch, StreamEntry } from '../change/batch.ts'
 import type { Stamp } from '../change/stamp.ts'
 import { missingHeader } from '../namespace/metadata.ts'
 import { persist } from '../redis/persist.ts'
 import { readHeader, type Header } from './header.ts'
 import type { PastOfPartition } from './history.ts'
-import { readRange, type RangeOptions } from './range.ts'
+import { decodeEntry, readRange, type RangeOptions, type UnreadableEntry } from './range.ts'
 
 const batchesAtOnce = 64
 
@@ -23,19 +23,27 @@ async function* readBackwards(
   namespace: string,
   upTo: Stamp | undefined,
 ): AsyncGenerator<Batch> {
-  const { connection, keys, partition, context, deadlineMs, signal, archive } = options
+  const { connection, keys, partition, deadlineMs, signal, archive } = options
   const retrying = { doing: `reading partition ${partition}`, deadlineMs, ...(signal && { signal }) }
   // An entry's ID is its last sequence: the one that holds the stamp may have a later one.
   const holding = upTo && (await readRange(options, upTo, 1))[0]
   let end = holding ? holding.id : '+'
-  let first = Number.MAX_SAFE_INTEGER
+  let first = (holding?.last ?? (await headerOf(options, namespace)).sequence) + 1
+  let stray: UnreadableEntry | undefined
   for (;;) {
     signal?.throwIfAborted()
     const entries = (await persist(connection, retrying, (client) =>
       client.xrevrange(keys.log, end, '-', 'COUNT', batchesAtOnce),
     )) as StreamEntry[]
     for (const entry of entries) {
-      const batch = decodeBatch(partition, entry, context)
+      const batch = decodeEntry(options, entry)
+      if ('unreadable' in batch) {
+        stray ??= batch
+        continue
+      }
+      // What somebody else put there is no part of the log; what is missing may have been in it.
+      if (stray && batch.last < first - 1) throw stray.unreadable
+      stray = undefined
       yield batch
       first = batch.first
     }

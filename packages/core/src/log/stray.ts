@@ -1,5 +1,6 @@
 import type { Batch } from '../change/batch.ts'
 import type { Stamp } from '../change/stamp.ts'
+import { HeadwaterError } from '../errors/headwater-error.ts'
 
 /**
  * What an entry that cannot be decoded takes the place of, by what is around it:
@@ -33,4 +34,12 @@ export function placeOfStray(
 export function stampOfEntry(id: string): Stamp | undefined {
   const match = /^(\d{1,15})-(\d{1,15})$/.exec(id)
   return match ? { epoch: Number(match[1]), sequence: Number(match[2]) } : undefined
+}
+
+/** A batch that looks like ours, of an epoch that nobody has opened. */
+export function strayEpoch({ id, partition }: Pick<Batch, 'id' | 'partition'>): HeadwaterError {
+  return new HeadwaterError(
+    'LOG_DAMAGED',
+    `Entry ${id} of partition ${partition} is of an epoch that its header does not know, so it is none of ours: the next append says how to take it away.`,
+  )
 }

@@ -4,7 +4,7 @@ import { HeadwaterError } from '../errors/headwater-error.ts'
 import { continuation, enterEpoch } from '../log/continuity.ts'
 import { readHeader, type Header } from '../log/header.ts'
 import { decodeEntry, readEntries, type RangeOptions, type UnreadableEntry } from '../log/range.ts'
-import { placeOfStray, stampOfEntry } from '../log/stray.ts'
+import { placeOfStray, stampOfEntry, strayEpoch } from '../log/stray.ts'
 import { missingHeader } from '../namespace/metadata.ts'
 import type { Connection, RedisClient } from '../redis/connection.ts'
 import { persist } from '../redis/persist.ts'
@@ -126,10 +126,10 @@ export class PartitionReader {
       return { batches: [], known: [], groupRestored: true }
     }
     if (!entries) {
-      const batches = await this.#afterSilence(count)
-      if (batches.length > 0 || this.#quiet) return { batches, known: [], groupRestored: false }
+      const found = await this.#afterSilence(count)
+      if (found.batches.length > 0 || this.#quiet) return { ...found, groupRestored: false }
       this.#quiet = true
-      return { batches, known: await this.#leftovers(), groupRestored: false }
+      return { ...found, known: await this.#leftovers(), groupRestored: false }
     }
     return { ...(await this.#admit(entries)), groupRestored: false }
   }
@@ -199,6 +199,7 @@ export class PartitionReader {
       if (follows.kind === 'new-epoch') {
         header ??= await this.#header()
         this.#checkHistory(header)
+        if (batch.epoch > header.epoch) throw strayEpoch(batch)
         follows = continuation({ epoch: batch.epoch, sequence: this.#last.sequence }, batch)
       }
       if (follows.kind === 'known') continue
@@ -245,18 +246,30 @@ export class PartitionReader {
   }
 
   /** Nothing came: is there something that should have come? */
-  async #afterSilence(count: number): Promise<{ batch: Batch; skip: number }[]> {
+  async #afterSilence(count: number): Promise<Pick<ReadResult, 'batches' | 'known'>> {
     const header = await this.#header()
     this.#checkHistory(header)
-    if (header.sequence <= this.#last.sequence) return []
+    if (header.sequence <= this.#last.sequence) return { batches: [], known: [] }
     // Delivered to somebody whose lease is gone, or appended this very moment.
     const batches = await this.#range(count)
-    if (batches.length > 0) return await this.#continue(batches)
+    if (batches.length > 0)
+      return { batches: await this.#continue(batches), known: await this.#comeBack(header) }
     const again = await this.#header()
     throw new HeadwaterError(
       'LOG_DAMAGED',
       `Partition ${this.#options.partition} ends at sequence ${this.#last.sequence}, but its header says ${again.sequence}: entries were trimmed or deleted.`,
     )
+  }
+
+  /** Of the group, which was given an entry above all of ours that was taken away since: it would never be given anything again. */
+  async #comeBack({ epoch, sequence }: Header): Promise<readonly string[]> {
+    const end = `${epoch}-${sequence}`
+    if (!isAbove(await this.#lastDelivered(), end)) return []
+    const { connection, keys, group, deadlineMs, signal } = this.#options
+    const options = { doing: `setting the group ${group} back`, deadlineMs, ...(signal && { signal }) }
+    const given = await this.#pending(`(${end}`, '+')
+    await persist(connection, options, (client) => client.xgroup('SETID', keys.log, group, end))
+    return given
   }
 
   #checkHistory(header: Header): void {
@@ -341,17 +354,22 @@ export class PartitionReader {
    * again.
    */
   async #leftovers(): Promise<string[]> {
-    const { connection, keys, group, deadlineMs, signal } = this.#options
     const { epoch, sequence } = this.#options.settled()
+    return await this.#pending('-', `${epoch}-${sequence}`)
+  }
+
+  /** Entries that the group was given and that are not acknowledged. */
+  async #pending(first: string, last: string): Promise<string[]> {
+    const { connection, keys, group, deadlineMs, signal } = this.#options
     const options = {
       doing: `reading what is left over of group ${group}`,
       deadlineMs,
       ...(signal && { signal }),
     }
     const ids: string[] = []
-    for (let from = '-'; ; from = `(${ids.at(-1)!}`) {
+    for (let from = first; ; from = `(${ids.at(-1)!}`) {
       const pending = await persist(connection, options, (client) =>
-        client.xpending(keys.log, group, from, `${epoch}-${sequence}`, leftoversAtOnce),
+        client.xpending(keys.log, group, from, last, leftoversAtOnce),
       )
       for (const [id] of pending as [string][]) ids.push(id)
       if (pending.length < leftoversAtOnce) return ids
@@ -375,4 +393,10 @@ export class PartitionReader {
 
 function isNoGroup(error: unknown): boolean {
   return error instanceof Error && /NOGROUP|the stream key no longer exists/.test(error.message)
+}
+
+function isAbove(id: string, other: string): boolean {
+  const [high = 0, low = 0] = id.split('-').map(Number)
+  const [otherHigh = 0, otherLow = 0] = other.split('-').map(Number)
+  return high > otherHigh || (high === otherHigh && low > otherLow)
 }

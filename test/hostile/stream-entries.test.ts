@@ -1,0 +1,298 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { notes, type Note } from '@headwater/conformance'
+import {
+  archive,
+  directoryArchive,
+  memorySink,
+  startWorker,
+  verify,
+  verifyArchive,
+  type Change,
+  type Log,
+  type Worker,
+} from '@headwater/core'
+import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
+import { Redis } from 'ioredis'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { eventually } from '../support/eventually.ts'
+import { drained, openTestLog, partitionKeys } from '../worker/test-log.ts'
+
+const group = 'copy'
+let server: OwnRedisServer
+let client: Redis
+let log: Log
+let worker: Worker | undefined
+
+beforeAll(async () => {
+  server = await startRedis({ own: true })
+  client = new Redis(server.options)
+})
+
+beforeEach(async () => {
+  log = await openTestLog(server.options)
+})
+
+afterEach(async () => {
+  await worker?.stop()
+  worker = undefined
+  await log.close()
+})
+
+afterAll(async () => {
+  client.disconnect()
+  await server.stop()
+})
+
+const stream = () => partitionKeys(log, group).log
+const append = (id: string, content: Note['content'] = 1) => log.append(notes.put({ id, content }))
+const appendTogether = (...ids: string[]) => log.append(ids.map((id) => notes.put({ id, content: 1 })))
+
+/** A feed, and the keys of what it has given. */
+async function follow() {
+  const seen: string[] = []
+  const feed = log.feed(notes, { from: 'snapshot' })
+  const following = (async () => {
+    for await (const { key } of feed) seen.push(key)
+  })()
+  await feed.live
+  return { seen, feed, following }
+}
+
+/** Does what a refused append says, word by word. */
+async function takeAway({ message }: Error): Promise<void> {
+  for (const command of /run (XDEL .+) and (XSETID .+)\. \[/.exec(message)!.slice(1)) {
+    const [name, ...args] = command.split(' ') as [string, ...string[]]
+    await client.call(name, ...args)
+  }
+}
+
+async function keysRead(): Promise<string[]> {
+  const keys: string[] = []
+  for await (const { key } of log.read(0, 'beginning')) keys.push(key)
+  return keys
+}
+
+describe('an entry of somebody else', () => {
+  it('is passed over by whoever reads the log, as long as nothing is missing around it', async () => {
+    await append('lamp')
+    await client.xadd(stream(), '1-2', 'hello', 'there')
+    await client.xadd(stream(), '1-3', 'first', 'x', 'time', '1')
+    await appendTogether('desk', 'chair', 'shelf')
+    await append('lamp', 2)
+    expect(await keysRead()).toEqual(['lamp', 'desk', 'chair', 'shelf', 'lamp'])
+    const past: unknown[] = []
+    for await (const { value } of log.history(notes, 'lamp')) past.push((value as Note).content)
+    expect(past.toSorted((a, b) => Number(a) - Number(b))).toEqual([1, 2])
+  })
+
+  it('is passed over by a feed', async () => {
+    const { seen, feed, following } = await follow()
+    await append('lamp')
+    await eventually(() => expect(seen).toEqual(['lamp']))
+    await client.xadd(stream(), '1-2', 'hello', 'there')
+    await appendTogether('desk', 'chair')
+    await eventually(() => expect(seen).toEqual(['lamp', 'desk', 'chair']))
+    feed.close()
+    await following
+  })
+
+  it('is left out of the archive', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'archive-'))
+    const store = directoryArchive(folder)
+    await append('lamp')
+    await client.xadd(stream(), '1-2', 'hello', 'there')
+    await appendTogether('desk', 'chair')
+    await client.xadd(stream(), '1-9', 'hello', 'there')
+    await archive(log, store)
+    expect(await verifyArchive(log, store)).toMatchObject([{ changes: 3 }])
+    await rm(folder, { recursive: true })
+  })
+
+  it('does not hide that a batch of ours was damaged: the reader is told which', async () => {
+    await append('lamp')
+    await append('desk')
+    await append('chair')
+    await client.xdel(stream(), '1-2')
+    const copy = `${stream()}:copy`
+    for (const [id, fields] of await client.xrange(stream(), '-', '+')) {
+      if (id === '1-3') await client.xadd(copy, '1-2', 'keys', 'broken')
+      await client.call('XADD', copy, id, ...fields)
+    }
+    await client.rename(copy, stream())
+    await expect(keysRead()).rejects.toMatchObject({ code: 'LOG_DAMAGED', message: /Entry 1-2 / })
+  })
+
+  it('does not hide that the newest batch was damaged', async () => {
+    await append('lamp')
+    await append('desk')
+    await client.del(`${stream()}:copy`)
+    const [[id, fields]] = (await client.xrange(stream(), '-', '+')) as [[string, string[]]]
+    await client.call('XADD', `${stream()}:copy`, id, ...fields)
+    await client.xadd(`${stream()}:copy`, '1-2', 'keys', 'broken')
+    await client.rename(`${stream()}:copy`, stream())
+    await expect(keysRead()).rejects.toMatchObject({ code: 'LOG_DAMAGED', message: /Entry 1-2 / })
+  })
+
+  it('above all stamps blocks appends, which say how it is taken away', async () => {
+    await append('lamp')
+    await client.xadd(stream(), '*', 'hello', 'there')
+    await client.xadd(stream(), '*', 'hello', 'again')
+    const before = await client.call('DEBUG', 'DIGEST')
+    const refused = (await append('desk').catch((error: unknown) => error)) as Error
+    expect(refused).toMatchObject({ code: 'LOG_DAMAGED', retryable: false })
+    expect(await client.call('DEBUG', 'DIGEST')).toBe(before)
+    await takeAway(refused)
+    await append('desk')
+    expect(await keysRead()).toEqual(['lamp', 'desk'])
+  })
+
+  it('with the last ID that there can be blocks no worker', async () => {
+    await append('lamp')
+    await client.xadd(stream(), '18446744073709551615-18446744073709551615', 'hello', 'there')
+    const sink = memorySink({ collection: notes })
+    worker = await startWorker(log, { groups: { [group]: sink } })
+    await drained(log, group)
+    await eventually(async () => expect(await log.parking(group).list()).toHaveLength(1))
+    await worker.stop()
+    worker = await startWorker(log, { groups: { [group]: sink } })
+    await drained(log, group)
+    expect([...sink.entries().keys()]).toEqual(['lamp'])
+    await expect(append('desk')).rejects.toMatchObject({ code: 'LOG_DAMAGED' })
+  })
+})
+
+/** A batch of ours, field by field, with something else in the place of some. */
+async function forge(id: string, fields: Record<string, string | Buffer>): Promise<void> {
+  const whole = {
+    first: id.split('-')[1]!,
+    time: '1',
+    types: 'notes@1',
+    operations: 'p',
+    versions: '1',
+    keys: 'forged',
+    payloads: '{"content":1,"id":"forged"}',
+    ...fields,
+  }
+  await client.call('XADD', stream(), id, ...Object.entries(whole).flat())
+  await client.hset(partitionKeys(log, group).header, 'sequence', id.split('-')[1]!)
+}
+
+describe('a batch that somebody else has written the way we do', () => {
+  it.each<[string, Record<string, string | Buffer>]>([
+    ['of a type that is none', { types: '__proto__' }],
+    ['of a schema version that is none', { types: 'notes@x' }],
+    ['with an operation that is none', { operations: 'x' }],
+    ['with more operations than changes', { operations: 'pp' }],
+    ['of version 0', { versions: '0' }],
+    ['of version -1', { versions: '-1' }],
+    ['of a version with a fraction', { versions: '1.5' }],
+    ['of a version beyond what is exact', { versions: '9007199254740993' }],
+    ['of a version in other digits', { versions: '٣' }],
+    ['of version NaN', { versions: 'NaN' }],
+    ['with a time that is none', { time: 'now' }],
+    ['that begins behind its end', { first: '9' }],
+    ['that begins before 1', { first: '-1' }],
+    ['a delete with a payload', { operations: 'd' }],
+    ['a put without a payload', { payloads: '' }],
+    ['with a type that is not listed', { 'type-of': '7' }],
+  ])('is parked as what cannot be decoded: %s', async (_, fields) => {
+    const sink = memorySink({ collection: notes })
+    worker = await startWorker(log, { groups: { [group]: sink } })
+    await append('lamp')
+    await drained(log, group)
+    await forge('1-2', fields)
+    await eventually(async () =>
+      expect(await log.parking(group).list()).toMatchObject([{ reason: 'CHANGE_UNREADABLE' }]),
+    )
+    await append('desk')
+    await drained(log, group)
+    expect([...sink.entries().keys()]).toEqual(['lamp', 'desk'])
+  })
+
+  it.each<[string, string | Buffer]>([
+    ['truncated JSON', '{"id":"forged"'],
+    ['no JSON', 'hello'],
+    ['bytes that are no text', Buffer.from([0xff, 0xfe, 0x00])],
+    ['a NUL', '\0'],
+  ])('is parked when its payload is %s, and the key goes on when that is dropped', async (_, payload) => {
+    const sink = memorySink({ collection: notes })
+    worker = await startWorker(log, { groups: { [group]: sink } })
+    await append('lamp')
+    await drained(log, group)
+    await forge('1-2', { payloads: payload })
+    await eventually(async () =>
+      expect(await log.parking(group).list()).toMatchObject([
+        { collection: 'notes', key: 'forged', reason: 'CHANGE_UNREADABLE' },
+      ]),
+    )
+    const [found] = await log.parking(group).list()
+    expect(found!.message.length).toBeLessThan(1_024)
+    await append('desk')
+    await drained(log, group)
+    expect([...sink.entries().keys()]).toEqual(['lamp', 'desk'])
+  })
+
+  it('touches no prototype', async () => {
+    const sink = memorySink({ collection: notes })
+    worker = await startWorker(log, { groups: { [group]: sink } })
+    await append('lamp')
+    await drained(log, group)
+    await forge('1-2', {
+      keys: '__proto__',
+      payloads: '{"__proto__":{"admin":true},"constructor":{"prototype":{"admin":true}},"id":"__proto__"}',
+    })
+    await drained(log, group)
+    const changes: Change[] = []
+    for await (const change of log.read(0, 'beginning')) changes.push(change)
+    expect(changes.map(({ value }) => value)).toHaveLength(2)
+    await verify(log, sink, { group })
+    await log.get(notes, '__proto__')
+    expect(({} as Record<string, unknown>)['admin']).toBeUndefined()
+  })
+
+  it('of a later epoch than the header knows stops its partition, and says so', async () => {
+    const told: string[] = []
+    const sink = memorySink({ collection: notes })
+    worker = await startWorker(log, {
+      groups: { [group]: sink },
+      onEvent: (event) => void (event.kind === 'damaged' && told.push(event.error.message)),
+    })
+    await append('lamp')
+    await drained(log, group)
+    const fields = { first: '2', time: '1', types: 'notes@1', operations: 'p', versions: '1', keys: 'x' }
+    await client.call(
+      'XADD',
+      stream(),
+      '9-2',
+      ...Object.entries({ ...fields, payloads: '{"id":"x"}' }).flat(),
+    )
+    await eventually(() => expect(told).not.toEqual([]))
+    expect(told[0]).toContain('Entry 9-2 of partition 0 is of an epoch that its header does not know')
+    await takeAway((await append('desk').catch((error: unknown) => error)) as Error)
+    await append('desk')
+    await eventually(() => expect(sink.entries().size).toBe(2))
+    // From here on the consumer group gives what comes again, and nothing of the stray is left.
+    await append('chair')
+    await drained(log, group)
+    expect([...sink.entries().keys()]).toEqual(['lamp', 'desk', 'chair'])
+    const [stands] = (await client.xinfo('GROUPS', stream())) as unknown[][]
+    expect(stands).toContain('1-3')
+  })
+})
+
+describe('a message that somebody else sends to a feed over pub/sub', () => {
+  it('changes nothing', async () => {
+    const { seen, feed, following } = await follow()
+    await append('lamp')
+    await eventually(() => expect(seen).toEqual(['lamp']))
+    const [channel] = (await client.pubsub('CHANNELS', '*')) as string[]
+    for (const message of ['', '\n', 'x', '0'.repeat(16), `${'0'.repeat(16)} 1-99999`, 'f'.repeat(100_000)])
+      await client.publish(channel!, message)
+    await append('desk')
+    await eventually(() => expect(seen).toEqual(['lamp', 'desk']))
+    feed.close()
+    await following
+  })
+})
