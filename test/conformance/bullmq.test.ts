@@ -1,23 +1,32 @@
 import { randomUUID } from 'node:crypto'
 import type { ChangeJob } from '@headwater/bullmq'
 import { bullmqSink } from '@headwater/bullmq'
-import { eventSinkConformance, type EventSinkHarness } from '@headwater/conformance'
-import { startProxy, startRedis, type RedisServer, type TcpProxy } from '@headwater/local-servers'
+import { eventSinkConformance, type EventSinkHarness, type TakenEvent } from '@headwater/conformance'
+import {
+  startCluster,
+  startProxy,
+  startRedis,
+  type RedisCluster,
+  type RedisServer,
+  type TcpProxy,
+} from '@headwater/local-servers'
 import { Queue } from 'bullmq'
-import { Redis, type RedisOptions } from 'ioredis'
+import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import { afterAll, beforeAll } from 'vitest'
 
 let server: RedisServer
+let cluster: RedisCluster
 
 beforeAll(async () => {
-  server = await startRedis()
+  ;[server, cluster] = await Promise.all([startRedis(), startCluster()])
 })
 
 afterAll(async () => {
-  await server.stop()
+  await Promise.all([server.stop(), cluster.stop()])
 })
 
 eventSinkConformance('bullmq', harness())
+eventSinkConformance('bullmq on a Cluster', clusterHarness())
 
 function harness(): EventSinkHarness {
   return {
@@ -45,10 +54,7 @@ function harness(): EventSinkHarness {
           client.on('error', () => {})
           return { sink: sinkOf(client), link }
         },
-        async taken() {
-          const jobs = await queue.getJobs('waiting', 0, -1, true)
-          return jobs.map(({ data: { key, kind, version, value } }) => ({ key, kind, version, value }))
-        },
+        taken: () => takenFrom(queue),
         async close() {
           await queue.close()
           const keys = await ours.keys(`${prefix}*`)
@@ -59,4 +65,54 @@ function harness(): EventSinkHarness {
       }
     },
   }
+}
+
+/** One slot, so its faults are those of one link; here it is about finding the master and the keys. */
+function clusterHarness(): EventSinkHarness {
+  return {
+    supports: { transactions: true, gaps: false },
+    runs: 5,
+    async open(collection) {
+      const name = `{changes-${randomUUID()}}`
+      const clients: Cluster[] = []
+      const proxies: TcpProxy[] = []
+      const connect = (links: readonly TcpProxy[] = []) => {
+        const natMap = Object.fromEntries(
+          links.map(({ address: { host = '', port = 0 } }, at) => {
+            const node = cluster.addresses[at]!
+            return [`${node.host}:${node.port}`, { host, port }] as const
+          }),
+        )
+        const client = new Cluster([...cluster.addresses], { natMap, clusterRetryStrategy: () => 10 })
+        clients.push(client)
+        return client
+      }
+      const sinkOf = (client: Cluster) => bullmqSink({ client, collection, queue: name })
+      const ours = connect()
+      const queue = new Queue<ChangeJob>(name, { connection: ours })
+      return {
+        sink: sinkOf(ours),
+        another: async () => sinkOf(connect()),
+        async faulty() {
+          const links = await Promise.all(cluster.addresses.map((address) => startProxy(address)))
+          proxies.push(...links)
+          const slot = await ours.cluster('KEYSLOT', name)
+          const [master] = ours.slots[slot]!
+          const at = cluster.addresses.findIndex(({ host, port }) => `${host}:${port}` === master)
+          return { sink: sinkOf(connect(links)), link: links[at]! }
+        },
+        taken: () => takenFrom(queue),
+        async close() {
+          await queue.close()
+          for (const client of clients) client.disconnect()
+          for (const link of proxies) await link.stop()
+        },
+      }
+    },
+  }
+}
+
+async function takenFrom(queue: Queue<ChangeJob>): Promise<TakenEvent[]> {
+  const jobs = await queue.getJobs('waiting', 0, -1, true)
+  return jobs.map(({ data: { key, kind, version, value } }) => ({ key, kind, version, value }))
 }

@@ -1,18 +1,15 @@
 import { HeadwaterError, type Change, type Collection, type Sink } from '@headwater/core'
-import type { Redis } from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 import type { NamedJob } from './change-job.ts'
 import { QueueBooks, takePartition } from './queue-books.ts'
 import { QueueLink, type OpenQueue } from './queue-link.ts'
 import { QueuePartition, type QueueTarget } from './queue-partition.ts'
 
 export interface BullmqSinkOptions<T> {
-  /**
-   * An ioredis `Redis`, of one server or behind Sentinel. A connection like it is made; it stays the caller's and is never closed
-   * here.
-   */
-  readonly client: Redis
+  /** An ioredis `Redis` or `Cluster`. A connection like it is made; it stays the caller's and is never closed here. */
+  readonly client: Redis | Cluster
   readonly collection: Collection<T, unknown>
-  /** The name of the queue. */
+  /** The name of the queue. On a Cluster it or the prefix has a hash tag: `{indexing}`. */
   readonly queue: string
   /** BullMQ's prefix of the queue. Default `bull`. */
   readonly prefix?: string
@@ -74,10 +71,8 @@ function checkOptions({ client, queue, prefix = 'bull', timeoutMs = 1 }: Checked
   if (typeof (client as Partial<Redis> | undefined)?.duplicate !== 'function') {
     wrong('`client` must be an ioredis client')
   }
-  if ((client as { readonly isCluster: boolean }).isCluster) {
-    wrong(
-      '`client` must be a Redis, not a Cluster: a queue is in one slot, so give a client of one server or of Sentinels',
-    )
+  if (client.isCluster && !/\{[^}]+\}/.test(`${prefix}:${queue}`)) {
+    wrong(`on a Cluster \`queue\` needs a hash tag that keeps its keys in one slot, such as {${queue}}`)
   }
 }
 

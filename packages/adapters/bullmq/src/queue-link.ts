@@ -1,30 +1,29 @@
 import { HeadwaterError } from '@headwater/core'
 import { Queue } from 'bullmq'
-import type { Redis } from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 import { queueFailure } from './queue-failure.ts'
 
-/** What a sink works with while it has the connection for itself. */
+/** What a sink works with while it has the connection for itself: one connection from its beginning to its end. */
 export interface OpenQueue {
   readonly client: Redis
   readonly queue: Queue
-  /** A check that throws once the connection is another one than now. */
-  readonly sameConnection: () => () => void
-  /** Has it connect anew, unless it does already: what is half done on the server ends with the old connection. */
-  readonly renew: () => void
+  /** Gives it up: the next call opens another one. */
+  readonly drop: () => void
 }
 
 export interface QueueLinkOptions {
   /** Of the sink, for messages. */
   readonly name: string
-  readonly client: Redis
+  readonly client: Redis | Cluster
   readonly queue: string
   readonly prefix: string
   readonly timeoutMs: number
 }
 
 /**
- * The sink's own connection, which one caller has at a time: `WATCH` is a state of a connection. So nothing may be sent again
- * on a new connection after the old one broke, and nothing may wait for one: whoever called tries again as a whole.
+ * The sink's own connection, which one caller has at a time: `WATCH` is a state of a connection. So nothing is sent again or
+ * later on another one: when it breaks, or anything goes wrong on it, it is given up, and whoever called tries again as
+ * a whole. On a Cluster it goes to the master of the queue's slot.
  */
 export class QueueLink {
   readonly #options: QueueLinkOptions
@@ -36,7 +35,7 @@ export class QueueLink {
     this.#options = options
   }
 
-  /** @throws HeadwaterError SINK_UNAVAILABLE, SINK_MISCONFIGURED, and what `work` throws of ours */
+  /** @throws HeadwaterError SINK_UNAVAILABLE, SINK_MISCONFIGURED, CLOSED, and what `work` throws of ours */
   async use<T>(work: (open: OpenQueue) => Promise<T>): Promise<T> {
     const turn = this.#last.then(() => this.#use(work))
     this.#last = turn.catch(() => {})
@@ -46,8 +45,7 @@ export class QueueLink {
   async close(): Promise<void> {
     this.#isClosed = true
     const open = await this.#open?.catch(() => undefined)
-    await open?.queue.close().catch(() => {})
-    open?.client.disconnect()
+    open?.drop()
   }
 
   async #use<T>(work: (open: OpenQueue) => Promise<T>): Promise<T> {
@@ -55,54 +53,61 @@ export class QueueLink {
     if (this.#isClosed) throw new HeadwaterError('CLOSED', `The ${name} is closed.`)
     let open: OpenQueue | undefined
     try {
-      open = await (this.#open ??= this.#connect())
+      open = await (this.#open ??= this.#begin())
       return await work(open)
     } catch (error) {
-      if (open === undefined) this.#open = undefined
       if (error instanceof HeadwaterError) throw error
-      // Nothing that is half done there may be taken for the beginning of what comes next.
-      open?.renew()
+      this.#open = undefined
+      open?.drop()
       throw queueFailure(name, error)
     }
   }
 
-  async #connect(): Promise<OpenQueue> {
+  #begin(): Promise<OpenQueue> {
+    const opening = this.#connect(() => {
+      if (this.#open === opening) this.#open = undefined
+    })
+    return opening
+  }
+
+  async #connect(ended: () => void): Promise<OpenQueue> {
     const { client: given, queue: queueName, prefix, timeoutMs } = this.#options
-    const client = given.duplicate({
+    const node = 'nodes' in given ? await masterOf(given, `${prefix}:${queueName}:meta`) : given
+    const client = node.duplicate({
       keyPrefix: '',
       stringNumbers: false,
       lazyConnect: true,
+      readOnly: false,
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
       maxRetriesPerRequest: 0,
+      retryStrategy: () => null,
       commandTimeout: timeoutMs,
       connectTimeout: timeoutMs,
       connectionName: 'headwater-bullmq',
     })
-    let connections = 0
+    const drop = (): void => client.disconnect()
     client.on('error', () => {})
-    client.on('close', () => connections++)
+    client.once('end', ended)
     try {
       await client.connect()
       const queue = new Queue(queueName, { connection: client, prefix })
       queue.on('error', () => {})
       await queue.waitUntilReady()
-      return {
-        client,
-        queue,
-        sameConnection: () => {
-          const connection = connections
-          return () => {
-            if (connection !== connections) throw new Error('The connection broke.')
-          }
-        },
-        renew: () => {
-          if (client.status === 'ready') client.disconnect(true)
-        },
-      }
+      return { client, queue, drop }
     } catch (error) {
-      client.disconnect()
+      drop()
       throw error
     }
   }
+}
+
+async function masterOf(cluster: Cluster, key: string): Promise<Redis> {
+  // Follows a slot that has moved, and so learns where it is now.
+  await cluster.exists(key)
+  const slot = await cluster.cluster('KEYSLOT', key)
+  const [name] = cluster.slots[slot] ?? []
+  const master = cluster.nodes('master').find(({ options: { host, port } }) => `${host}:${port}` === name)
+  if (!master) throw new Error(`No master is known for slot ${slot}.`)
+  return master
 }

@@ -119,10 +119,9 @@ export class QueuePartition implements SinkPartition {
   async #transaction(
     takings: readonly Taking[],
     position: SinkPosition,
-    { client, queue, sameConnection, renew }: OpenQueue,
+    { client, queue, drop }: OpenQueue,
   ): Promise<Map<Change, Outcome> | undefined> {
     const { group, fence } = this.#right
-    const check = sameConnection()
     await client.watch(this.#key)
     const fields = takings.map(({ change }) => keyField(change.key))
     const [heldFence, calls, ...held] = await client.hmget(
@@ -156,7 +155,6 @@ export class QueuePartition implements SinkPartition {
       args.push(keyField(change.key), formatStamp(change.stamp), addition ? jobs.length + 1 : 0)
     }
     multi.eval(`${partitionSource}\n${recordSource}`, 1 + jobs.length, this.#key, ...jobs, ...args)
-    check()
     const replies = await multi.exec()
     if (!replies) return undefined
 
@@ -166,7 +164,7 @@ export class QueuePartition implements SinkPartition {
     this.#calls = Number(confirmed)
     const failure = replies.find(([error]) => error)?.[0]
     // The server has forgotten BullMQ's scripts, and this connection believes that it knows them.
-    if (failure) renew()
+    if (failure) drop()
     const outcomes = new Map(takings.map(({ change }): [Change, Outcome] => [change, stale]))
     for (const [at, { change }] of fresh.entries()) {
       const notNow = retry(queueFailure(this.#target.name, failure ?? new Error('A job was not added.')))
