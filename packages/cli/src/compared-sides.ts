@@ -21,7 +21,7 @@ import { configOf, settingsOf } from './settings.ts'
 
 type Side = AnySink | Node | LogState
 
-export interface CompareSidesOptions {
+interface CompareSidesOptions {
   readonly timeoutMs?: number
   readonly listed: number
 }

@@ -28,11 +28,14 @@ import type { Sink, SinkPartition, SinkPosition } from '../sink/sink.ts'
 import { RateLimit } from '../steering/rate-limit.ts'
 import { Aside } from './aside.ts'
 import { Dispatcher, type Rejected, type Run } from './dispatcher.ts'
+import { HeldBack } from './held-back.ts'
+import { Isolation } from './isolation.ts'
 import { endOf, Fenced, readFailure, Restart, ShutOut, type PartitionEnd } from './partition-end.ts'
 import type { PartitionObserver } from './partition-observer.ts'
 import type { Presentation } from './presentation.ts'
 import { HistoryForked, PartitionReader } from './partition-reader.ts'
 import { Signal } from './signal.ts'
+import { SinkTrouble } from './sink-trouble.ts'
 import { standingOf, survivingStamp, type LostHistory } from './standing.ts'
 import { Suspects } from './suspects.ts'
 import type { WorkerEvent } from './worker-event.ts'
@@ -81,9 +84,6 @@ export interface PartitionSteering {
 const blockMs = 2_000
 const batchesAtOnceMax = 64
 const idleMs = 500
-/** What is appended to a key that is fed back waits so long at most. */
-const holdMs = 1_000
-const callMost = 1_048_576
 const betweenReads: Backoff = { firstMs: 50, maxMs: 1_000 }
 
 /** One partition of one group, from the lease that was granted to the lease that is given back. */
@@ -103,10 +103,10 @@ export class PartitionLoop {
   #anyDropped = false
   /** How often somebody asked for parked keys, as far as it is known, and as far as it was looked after. */
   #redrives = { asked: 0, done: -1 }
-  /** Keys that are fed back now. Their live changes wait a little, or a key that changes all the time would never be free. */
-  #feeding = new Set<string>()
-  #holdUntil = 0
-  #held: Run[] = []
+  readonly #heldBack = new HeldBack((runs) => {
+    for (const run of runs) this.#dispatcher.resume(run)
+    this.#changed.notify()
+  })
   /** A parked key is on its way into the sink. */
   #stepping = false
   /** The sink is being looked at. */
@@ -114,12 +114,8 @@ export class PartitionLoop {
   #steering: PartitionSteering
   readonly #rate = new RateLimit()
   readonly #suspects: Suspects
-  /** The most changes of one call: smaller after calls that failed as a whole. */
-  #callMax = callMost
-  /** Up to this sequence changes go one at a time. */
-  #isolateTo = 0
-  /** The change that killed the last of several workers. */
-  #culprit: Stamp | undefined
+  readonly #trouble: SinkTrouble
+  readonly #isolation: Isolation
   #stopping = false
   #end: PartitionEnd | undefined
   /** How far the first copy is; undefined when there is none to make (any more). */
@@ -130,9 +126,6 @@ export class PartitionLoop {
   /** The sink does not store where it stands, and there is no time left to ask it again. */
   #savesInVain = false
   #branches: ReadonlyMap<number, { readonly branch: string }> = new Map()
-  /** After a call that the sink refused as a whole: until then it is left alone. */
-  #sinkRestsUntil = 0
-  #failedCalls = 0
   /** The newest marker at which the sink was looked at, or was to be. */
   #marker: Marker | undefined
   /** Where the log ended when the first copy did: at markers before it the sink is ahead. */
@@ -144,6 +137,8 @@ export class PartitionLoop {
   constructor(options: PartitionLoopOptions) {
     this.#options = options
     this.#suspects = new Suspects(options.attemptsMax)
+    this.#trouble = new SinkTrouble(options.retry)
+    this.#isolation = new Isolation(options.lease, options.deathsMax)
     this.#steering = { paused: false, concurrency: options.concurrency, changesPerSecond: undefined }
     this.#leaseEndsAt = options.acquiredAt + options.request.leaseMs
     this.#blocking = options.openConnection(`read:${options.request.group}:${options.partition}`)
@@ -294,7 +289,11 @@ export class PartitionLoop {
         to: checkpoint.sequence,
       })
     }
-    this.#suspect(start)
+    const { deaths, upTo } = this.#isolation
+    if (upTo > 0) {
+      const from = start.sequence + 1
+      onEvent({ kind: 'isolating', group: request.group, partition, deaths, from, to: upTo })
+    }
     this.#branches = header.epochs
     this.#committed = checkpoint
     this.#saved = this.#copy ? checkpoint : position.stamp
@@ -435,7 +434,7 @@ export class PartitionLoop {
     const [outcome] = outcomes
     if (outcome?.kind === 'retry' && hasLateCall(this.#sinkPartition!)) throw outcome.error
     if (outcomes.every(({ kind }) => kind === 'retry')) this.#restSink(outcome!)
-    else this.#failedCalls = 0
+    else this.#trouble.worked()
     return outcomes
   }
 
@@ -506,7 +505,7 @@ export class PartitionLoop {
         continue
       }
       if (await this.#lookAtMarker()) continue
-      const countMax = this.#isolating ? 1 : Math.min(changesMax, this.#rate.available, this.#callMax)
+      const countMax = this.#isolating ? 1 : Math.min(changesMax, this.#rate.available, this.#trouble.callMax)
       const callsMax = this.#isolating ? 1 : this.#steering.concurrency
       const goesAlone = this.#suspects.none ? undefined : (key: string) => this.#suspects.has(key)
       const runs = this.#applying < callsMax ? this.#dispatcher.take(countMax, sizeMax, goesAlone) : []
@@ -563,11 +562,11 @@ export class PartitionLoop {
   async #applyRuns(runs: readonly Run[]): Promise<void> {
     const parkedAlready: Run[] = []
     // Names of fields are only made where one may be found.
-    const all = this.#aside.none && !this.#anyDropped && !this.#culprit
+    const all = this.#aside.none && !this.#anyDropped && !this.#isolation.hasCulprit
     const offered: Run[] = all ? [...runs] : []
     for (const run of all ? [] : runs) {
       const field = parkedField(run.change.collection, run.change.key)
-      if (this.#culprit && compareStamps(run.change.stamp, this.#culprit) === 0) {
+      if (this.#isolation.isCulprit(run.change.stamp)) {
         await this.#parkCulprit(run)
         continue
       }
@@ -576,10 +575,7 @@ export class PartitionLoop {
     }
     for (const run of parkedAlready) {
       const field = parkedField(run.change.collection, run.change.key)
-      if (this.#feeding.has(field) && performance.now() < this.#holdUntil) {
-        this.#held.push(run)
-        continue
-      }
+      if (this.#heldBack.hold(field, run)) continue
       const behind = new HeadwaterError('SINK_REJECTED', 'An earlier change of this key is parked.')
       await this.#park(this.#dispatcher.divert(run), behind, { run })
     }
@@ -597,13 +593,11 @@ export class PartitionLoop {
     const failed = refused === outcomes.length
     const failedByItself = failed && offered.length === 1 && this.#suspects.isOwn(offered[0]!.change.key)
     if (!failed) {
-      this.#failedCalls = 0
+      this.#trouble.worked()
       this.#suspects.worked()
-      this.#callMax = Math.min(callMost, this.#callMax * 2)
     } else if (!failedByItself) {
       this.#restSink(outcomes[0]!)
-      // One of them may fail all of them: the next calls are smaller, until it stands alone.
-      this.#callMax = Math.max(1, Math.floor(offered.length / 2))
+      this.#trouble.halve(offered.length)
     }
     let superseded = 0
     // A sink that has rejected a whole call has stored nothing with it.
@@ -641,27 +635,14 @@ export class PartitionLoop {
     return new HeadwaterError('ATTEMPTS_EXHAUSTED', error)
   }
 
-  /** Where workers died one after the other, changes go one at a time; the one that the last had alone in hand is known. */
-  #suspect(start: Stamp): void {
-    const { lease, deathsMax, request, partition, onEvent } = this.#options
-    const { hand, sequence: to } = lease
-    // The one before isolated already: that its checkpoint moved meanwhile does not make it alive.
-    const deaths = hand ? hand.deaths + 1 : lease.deaths
-    if (deaths < deathsMax - 1) return
-    this.#isolateTo = to
-    if (deaths >= deathsMax) this.#culprit = hand?.stamp
-    onEvent({ kind: 'isolating', group: request.group, partition, deaths, from: start.sequence + 1, to })
-  }
-
   /** Whether changes go one at a time, because workers died one after the other where this one begins. */
   get #isolating(): boolean {
-    return this.#dispatcher.checkpoint.sequence < this.#isolateTo
+    return this.#isolation.follows(this.#dispatcher.checkpoint)
   }
 
   async #noteHand(stamp: Stamp | undefined): Promise<void> {
     const { request, lease } = this.#options
-    const deaths = lease.hand ? lease.hand.deaths + 1 : lease.deaths
-    const hand = stamp && { stamp, deaths }
+    const hand = stamp && { stamp, deaths: this.#isolation.deaths }
     const answer = await this.#persist('noting what is in hand', (client) =>
       noteHand(client, request, lease.token, hand),
     )
@@ -672,11 +653,7 @@ export class PartitionLoop {
   async #parkCulprit(run: Run): Promise<void> {
     const rejected = this.#dispatcher.reject(run)
     // It stood for older ones too: these go one by one first.
-    if (!rejected) return
-    const deaths = this.#options.lease.hand!.deaths + 1
-    const error = `${deaths} workers died one after the other, the last with nothing but this change in hand.`
-    this.#culprit = undefined
-    await this.#park(rejected, new HeadwaterError('WORKER_DIED', error))
+    if (rejected) await this.#park(rejected, this.#isolation.convict())
   }
 
   /** Shows the changes to the sink; what cannot be shown counts as rejected. */
@@ -705,18 +682,12 @@ export class PartitionLoop {
 
   /** The whole call was refused: the sink is in trouble, not a key. */
   #restSink(outcome: Outcome): void {
-    const { retry, request, partition, onEvent } = this.#options
-    this.#failedCalls++
-    this.#sinkRestsUntil = performance.now() + backoffMs(retry, this.#failedCalls)
+    const { request, partition, onEvent } = this.#options
+    this.#trouble.refused()
+    const attempt = this.#trouble.failedCalls
     if (outcome.kind !== 'retry' || this.#ending) return
-    if (this.#failedCalls === 1 || this.#failedCalls % 10 === 0) {
-      onEvent({
-        kind: 'retrying',
-        group: request.group,
-        partition,
-        error: outcome.error,
-        attempt: this.#failedCalls,
-      })
+    if (attempt === 1 || attempt % 10 === 0) {
+      onEvent({ kind: 'retrying', group: request.group, partition, error: outcome.error, attempt })
     }
   }
 
@@ -769,21 +740,16 @@ export class PartitionLoop {
         if (outcomes.every(({ kind }) => kind === 'retry')) this.#restSink(outcomes[0]!)
         return outcomes
       },
-      feeding: (fields) => {
-        this.#feeding = new Set(fields)
-        this.#holdUntil = performance.now() + holdMs
-        setTimeout(() => this.#letGo(), holdMs).unref()
-      },
+      feeding: (fields) => this.#heldBack.begin(fields),
       freed: (field, key, changes) => {
         this.#aside.delete(field)
-        this.#letGo()
+        this.#heldBack.release()
         observer.redriven()
         onEvent({ kind: 'redriven', group, partition, key, changes })
         this.#changed.notify()
       },
       refused: (field, key, error) => {
-        this.#feeding.delete(field)
-        this.#letGo()
+        this.#heldBack.end(field)
         observer.redriven()
         onEvent({ kind: 'redrive-refused', group, partition, key, error })
       },
@@ -802,26 +768,17 @@ export class PartitionLoop {
         if (this.#ending) return
         throw error
       } finally {
-        this.#feeding.clear()
-        this.#letGo()
+        this.#heldBack.endAll()
       }
       this.#redrives.done = asked
     }
-  }
-
-  /** Changes that waited for a redrive go on: to the sink, or behind what is still parked. */
-  #letGo(): void {
-    const held = this.#held
-    this.#held = []
-    for (const run of held) this.#dispatcher.resume(run)
-    if (held.length > 0) this.#changed.notify()
   }
 
   /** In how many ms something may be offered to the sink; undefined: as soon as something changes. */
   #untilTurnMs(): number | undefined {
     const now = performance.now()
     if (this.#steering.paused || now > this.#leaseEndsAt) return undefined
-    return Math.max(0, this.#sinkRestsUntil - now, this.#rate.waitMs)
+    return Math.max(0, this.#trouble.restMs(now), this.#rate.waitMs)
   }
 
   /** Waits until something may be offered to the sink. */
