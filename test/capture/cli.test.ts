@@ -36,6 +36,24 @@ describe('headwater capture', () => {
     for (const text of [ended.stderr, ended.stdout, again.stderr]) expect(text).not.toContain(password)
   })
 
+  it('copies a part by key, database and type', async () => {
+    await using source = await startRedis({ own: true, config: { 'repl-diskless-sync-delay': '0' } })
+    await using target = await startRedis({ own: true })
+    await using from = plainClient(source.options)
+    await using to = plainClient(target.options)
+    await from.set('user:1', 'a string')
+    await from.hset('user:2', 'a', 'hash')
+    await from.hset('order:3', 'another', 'hash')
+    const args = ['--from', source.url, '--to', target.url, '--mode', 'commands', '--spool', spoolFolder()]
+    const part = ['--keys', 'user:*', '--database', '0', '--type', 'hash']
+    expect(await headwater(['capture', ...args, ...part, '--once'])).toMatchObject({ ending: 0 })
+    expect(await to.keys('*:?')).toEqual(['user:2'])
+    expect(await headwater(['capture', ...args, '--type', 'json', '--once'])).toMatchObject({
+      ending: 1,
+      stderr: expect.stringContaining('"json" must be one of string, list') as string,
+    })
+  })
+
   it('follows until SIGTERM, and goes on from there the next time', async () => {
     await using source = await startRedis({ own: true, config: { 'repl-diskless-sync-delay': '0' } })
     await using target = await startRedis({ own: true })
