@@ -10,7 +10,7 @@ import { drained, openTestLog } from '../worker/test-log.ts'
 import { activeAtMost, marksOf, openGate } from './gated-sink.ts'
 import { UpkeepChild } from './upkeep-child.ts'
 
-const takeOverMs = 1_000
+const takeOverMs = 2_000
 let server: OwnRedisServer
 let client: Redis
 let log: Log
@@ -49,11 +49,14 @@ async function pair(): Promise<Record<'a' | 'b', UpkeepChild> & AsyncDisposable>
 }
 const marks = () => marksOf(client, log.namespace)
 const begun = (runs: number) =>
-  eventually(async () => {
-    const begins = (await marks()).filter(({ what }) => what === 'begins')
-    expect(begins).toHaveLength(runs)
-    return begins.at(-1)!.process
-  })
+  eventually(
+    async () => {
+      const begins = (await marks()).filter(({ what }) => what === 'begins')
+      expect(begins).toHaveLength(runs)
+      return begins.at(-1)!.process
+    },
+    { timeoutMs: 20_000 },
+  )
 const completed = () =>
   eventually(async () => {
     const [job] = await queue.getJobs('completed')

@@ -168,6 +168,16 @@ describe('upkeep', () => {
     expect(failed!.attemptsMade).toBe(1)
   })
 
+  it('does not take up a run of a group that this process was not given', async () => {
+    const copy = await filledSink()
+    await using upkeep = await startUpkeep(log, { client, groups: { copy }, tasks: { verify: { everyMs } } })
+    const added = await upkeep.queues[0]!.add('verify other', { group: 'other' }, { attempts: 5 })
+    await eventually(async () => expect(await added.getState()).toBe('failed'))
+    const failed = await upkeep.queues[0]!.getJob(added.id!)
+    expect(failed!.failedReason).toMatch(/^This process has no sink for other/)
+    expect(failed!.attemptsMade).toBe(1)
+  })
+
   it('tells its logger how runs end, without what sinks say', async () => {
     const copy = await filledSink()
     copy.target.rows.delete('b')

@@ -55,8 +55,8 @@ export class TaskQueue {
       connection,
       prefix,
       concurrency: 1,
-      lockDuration: takeOverMs,
-      stalledInterval: takeOverMs,
+      lockDuration: lockMs(takeOverMs),
+      stalledInterval: lockMs(takeOverMs),
       maxStartedAttempts: startsMax,
     })
     this.#worker = worker
@@ -94,7 +94,7 @@ export class TaskQueue {
       const text = `This process has no sink for ${String(group)}: upkeep of one log is given the same groups everywhere.`
       throw new UnrecoverableError(text)
     }
-    const run = new ActiveRun(this.#stopping.signal, takeOverMs)
+    const run = new ActiveRun(this.#stopping.signal, lockMs(takeOverMs))
     const progress = new Progress(job, this.#warn)
     this.#runs.set(job.id!, run)
     let whole = false
@@ -200,6 +200,11 @@ function schedulersOf({ plan, surroundings, attempts, kept }: TaskQueueOptions):
   return [...surroundings.sinks]
     .filter(([, sink]) => concerns(sink))
     .map(([group]) => ({ id: group, repeat, name: `${task} ${group}`, data: { group, ...settings }, opts }))
+}
+
+/** A lock runs out after as long again as others take to look for locks that did. */
+function lockMs(takeOverMs: number): number {
+  return Math.floor(takeOverMs / 2)
 }
 
 /** What a job carries: of a schedule, or added by hand on a board. */

@@ -63,7 +63,7 @@ export interface UpkeepOptions {
   readonly archive?: ArchiveStore
   /** BullMQ's prefix of the queues. Default `bull`, where boards look. */
   readonly prefix?: string
-  /** After so long without a sign of life, the run of a process is taken up by another. From 1,000, default 30,000 ms. */
+  /** Within this time after a process has died, another has taken its run up. From 1,000, default 30,000 ms. */
   readonly takeOverMs?: number
   /** How often a run is tried that fails for a reason that may pass, with growing delays. Default 6: over some five minutes. */
   readonly attempts?: number
