@@ -13,11 +13,17 @@ import { tasks, type TaskName } from './tasks/tasks.ts'
 
 /** When runs begin: so often, the first time at once; or by a cron expression of five or six fields. */
 export type Schedule =
-  | { readonly everyMs: number; readonly cron?: never; readonly timeZone?: never }
   | {
-      readonly cron: string
-      /** Default: that of the process. */ readonly timeZone?: string
+      /** From 1,000. */
+      readonly everyMs: number
+      readonly cron?: never
+      readonly timeZone?: never
+    }
+  | {
       readonly everyMs?: never
+      readonly cron: string
+      /** Default: that of the process. */
+      readonly timeZone?: string
     }
 
 /** What is done, and when. What is left out is not scheduled by this process. */

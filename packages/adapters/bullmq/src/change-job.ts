@@ -6,8 +6,9 @@ export interface ChangeJob<T = unknown> {
   readonly collection: string
   readonly key: string
   readonly kind: ChangeKind
-  /** Of the key: 1, 2, 3 …, so that a worker can tell what is older than what it has done. */
+  /** Of the key: 1, 2, 3 … */
   readonly version: Version
+  /** Where it stands in the log, so that a worker can tell what is older than what it has done. */
   readonly position: Position
   /** When it was appended, in ms since 1970. */
   readonly time: number

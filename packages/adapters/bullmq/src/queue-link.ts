@@ -57,8 +57,8 @@ export class QueueLink {
       return await work(open)
     } catch (error) {
       if (error instanceof HeadwaterError) throw error
-      this.#open = undefined
-      open?.drop()
+      if (open) open.drop()
+      else this.#open = undefined
       throw queueFailure(name, error)
     }
   }
@@ -86,7 +86,10 @@ export class QueueLink {
       connectTimeout: timeoutMs,
       connectionName: 'headwater-bullmq',
     })
-    const drop = (): void => client.disconnect()
+    const drop = (): void => {
+      ended()
+      client.disconnect()
+    }
     client.on('error', () => {})
     client.once('end', ended)
     try {

@@ -82,6 +82,7 @@ export class QueuePartition implements SinkPartition {
     position: SinkPosition,
     { signal }: { signal: AbortSignal },
   ): Promise<readonly Outcome[]> {
+    signal.throwIfAborted()
     return await this.#target.link.use(async (open) => {
       const outcomes = new Map<Change, Outcome>()
       const takings: Taking[] = []
@@ -93,7 +94,6 @@ export class QueuePartition implements SinkPartition {
         }
       }
       for (let attempt = 1; attempt <= attemptsMax; attempt++) {
-        signal.throwIfAborted()
         const taken = await this.#transaction(takings, position, open)
         if (taken) return changes.map((change) => (outcomes.get(change) ?? taken.get(change))!)
       }
