@@ -189,6 +189,17 @@ describe('a proxy', () => {
     client.disconnect()
   })
 
+  it('can be stopped while one end of a link is closing', async () => {
+    const proxy = await startProxy({ host: server.options.host!, port: server.options.port! })
+    const socket = connect(proxy.address as NetConnectOpts)
+    socket.on('error', () => {})
+    await once(socket, 'connect')
+    await eventually(() => expect(proxy.connectionCount).toBe(1))
+    proxy.halfClose()
+    await proxy.stop()
+    expect(proxy.connectionCount).toBe(0)
+  })
+
   it('closes only the reading side of its clients', async () => {
     await using proxy = await startProxy(server.options, { listen: 'tcp' })
     const socket = connect({ ...proxy.address, allowHalfOpen: true } as NetConnectOpts)

@@ -178,8 +178,8 @@ function untilDrainedOrClosed(socket: Socket): Promise<void> {
 }
 
 function reset(socket: Socket): void {
-  // Only TCP knows resets; a Unix socket has no remote address.
-  if (socket.remoteAddress === undefined) socket.destroy()
+  // Only TCP knows resets; a Unix socket has no remote address. And Node never closes a socket that is reset while it ends.
+  if (socket.remoteAddress === undefined || socket.writableEnded) socket.destroy()
   else socket.resetAndDestroy()
 }
 
