@@ -5,10 +5,11 @@ import { notes } from '@headwater/conformance'
 import { connect, startWorker, verify, type Log, type VerifyReport } from '@headwater/core'
 import type { RedisServer } from '@headwater/local-servers'
 import { expect } from 'vitest'
+import { compileProgram } from '../support/compile-program.ts'
 import type { CrashPoint, RebuildProcessOptions } from './rebuild-process-options.ts'
 import type { VersionedTarget } from './targets.ts'
 
-const program = fileURLToPath(new URL('rebuild-process.ts', import.meta.url))
+const program = new URL('rebuild-process.ts', import.meta.url)
 
 /**
  * Kills a rebuild under traffic at one point after the other, each time in a process of its own that goes on where the last one
@@ -20,6 +21,7 @@ export async function killAndGoOn(
   where: RebuildProcessOptions['target'],
   points: readonly CrashPoint[],
 ): Promise<VerifyReport> {
+  const compiled = await compileProgram(program)
   const namespace = `${redis.namespacePrefix}${randomUUID()}`
   await using log = await connect(redis.options, { namespace, collections: [notes], partitions: 2 })
   const ids = Array.from({ length: 600 }, (_, at) => `note-${at}`)
@@ -29,16 +31,16 @@ export async function killAndGoOn(
   const switchedAt: CrashPoint[] = []
   try {
     for (const crash of points) {
-      const ended = await run({ log: redis.options, namespace, target: where, crash })
+      const ended = await run(compiled, { log: redis.options, namespace, target: where, crash })
       expect([crash, ended]).toEqual([crash, 'SIGKILL'])
       const { current } = await target.sink().versions!.list()
       if (current === 2) switchedAt.push(crash)
       expect((await target.dump()).size).toBeGreaterThan(500)
     }
     // Killed behind the decisive step, it is switched; before, it is not.
-    expect(switchedAt).toEqual(points.filter(({ call, when }) => call === 'switch' && when === 'after'))
+    expect(switchedAt).toEqual(points.filter(({ switched }) => switched))
     const none: CrashPoint = { call: 'none', when: 'before', nth: 0 }
-    expect(await run({ log: redis.options, namespace, target: where, crash: none })).toMatchObject({
+    expect(await run(compiled, { log: redis.options, namespace, target: where, crash: none })).toMatchObject({
       version: 2,
       previous: 1,
       switched: true,
@@ -59,8 +61,8 @@ export async function killAndGoOn(
 }
 
 /** The signal that ended it, or what it said. */
-function run(options: RebuildProcessOptions): Promise<unknown> {
-  const args = ['--conditions=@headwater/source', '--import', 'tsx', program, JSON.stringify(options)]
+function run(compiled: string, options: RebuildProcessOptions): Promise<unknown> {
+  const args = [compiled, JSON.stringify(options)]
   return new Promise((resolve, reject) => {
     execFile(
       process.execPath,

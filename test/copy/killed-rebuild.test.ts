@@ -18,7 +18,7 @@ it('a rebuild that is killed in the copy and right behind the switch goes on whe
     { kind: 'pointer', redis: redis.options, name: target.id },
     [
       { call: 'copy', when: 'after', nth: 7 },
-      { call: 'switch', when: 'after', nth: 1 },
+      { call: 'switch', when: 'after', nth: 1, switched: true },
     ],
   )
   expect(report).toMatchObject({ result: 'equal' })

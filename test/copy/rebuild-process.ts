@@ -3,12 +3,13 @@ import { notes } from '@headwater/conformance'
 import { connect, rebuild, type Sink, type SinkVersions } from '@headwater/core'
 import { postgresSink } from '@headwater/postgres'
 import { redisSink } from '@headwater/redis'
-import { Redis } from 'ioredis'
+import { Redis, type RedisOptions } from 'ioredis'
 import { Pool } from 'pg'
-import type { CrashPoint, RebuildProcessOptions } from './rebuild-process-options.ts'
+import { swappedDatabases, type CrashPoint, type RebuildProcessOptions } from './rebuild-process-options.ts'
 
 const { log: at, namespace, target, crash } = JSON.parse(process.argv[2]!) as RebuildProcessOptions
 const counts = new Map<CrashPoint['call'], number>()
+let switching = false
 const log = await connect(at, { namespace, collections: [notes] })
 const report = await rebuild(log, watched(sinkOf()), { group: 'copy' })
 process.stdout.write(`${JSON.stringify(report)}\n`)
@@ -19,14 +20,27 @@ function sinkOf(): Sink {
     const { postgres, schema, table } = target
     return postgresSink({ pool: new Pool(postgres), collection: notes, schema, table, layout: 'jsonb' })
   }
+  if (target.kind === 'databases') {
+    const [present, spare] = swappedDatabases.map((db) => watchedClient({ ...target.redis, db }))
+    return redisSink({ client: present!, collection: notes, key: 'note:{key}', versions: { spare: spare! } })
+  }
   const { redis, name } = target
   return redisSink({
-    client: new Redis(redis),
+    client: watchedClient(redis),
     collection: notes,
     key: `${name}:{version}:{key}`,
     prefix: `sink:${name}`,
     versions: { pointer: `${name}:version` },
   })
+}
+
+/** Each script in the switch of the versions is a point of its own. */
+function watchedClient(options: RedisOptions): Redis {
+  const client = new Redis(options)
+  const send = client.evalsha.bind(client) as (...args: unknown[]) => Promise<unknown>
+  client.evalsha = (...args: unknown[]) =>
+    switching ? point('switch-script', () => send(...args)) : send(...args)
+  return client
 }
 
 /** Runs a call, and ends the process before or after it where that is the point: as `kill -9` would, nothing is tidied up. */
@@ -62,7 +76,12 @@ function watched(sink: Sink): Sink {
         },
       }
     },
-    switchTo: (version, right) => point('switch', () => versions.switchTo(version, right)),
+    switchTo: (version, right) =>
+      point('switch', async () => {
+        switching = true
+        await versions.switchTo(version, right)
+        switching = false
+      }),
     drop: (version) => versions.drop(version),
   }
   return { ...sink, versions: watchedVersions }

@@ -7,6 +7,7 @@ import {
   memorySink,
   rebuild,
   reject,
+  retry,
   startWorker,
   verify,
   type Log,
@@ -219,6 +220,45 @@ describe.each(kinds)('a rebuild of %s', (_name, open) => {
     const signal = new AbortController().signal
     await expect(zombie.apply([], position, { signal })).rejects.toMatchObject({ code: 'SINK_FENCED' })
   })
+})
+
+it('a rebuild that does not catch up says so, gives up when it is told to, and goes on when it is called again', async () => {
+  await using log = await openLog()
+  await append(log, ids(3_000), 1)
+  const target = pointedRedis(redis)
+  await using _ = await startWorker(log, { groups: { copy: target.sink() } })
+  await applied(log)
+  const sink = target.sink()
+  const versions = sink.versions!
+  const standing: Sink = {
+    ...sink,
+    versions: {
+      ...versions,
+      open: (version) => ({
+        ...versions.open(version),
+        async open(options) {
+          const opened = await versions.open(version).open(options)
+          const notNow = retry(new HeadwaterError('SINK_UNAVAILABLE', 'Not now.'))
+          return {
+            position: opened.position,
+            apply: async (changes) => changes.map(() => notNow),
+            advance: (position) => opened.advance(position),
+            snapshot: () => opened.snapshot!(),
+            close: () => opened.close(),
+          }
+        },
+      }),
+    },
+  }
+  let longest = 0
+  const onProgress = ({ notCloserMs }: RebuildProgress): void =>
+    void (longest = Math.max(longest, notCloserMs))
+  const options = { group: 'copy', start: 'beginning', onProgress } as const
+  const stuck = rebuild(log, standing, { ...options, giveUpAfterMs: 2_500 })
+  await expect(stuck).rejects.toThrow(/3000 changes behind, and has not come closer for \d s/)
+  expect(longest).toBeGreaterThan(2_000)
+  expect(await rebuild(log, sink, options)).toMatchObject({ version: 2, switched: true })
+  await target.close()
 })
 
 it('a sink without versions is refused, and so is a group that nobody knows', async () => {

@@ -6,6 +6,7 @@ import { postgresSink } from '@headwater/postgres'
 import { redisSink } from '@headwater/redis'
 import { Cluster, Redis } from 'ioredis'
 import { Pool } from 'pg'
+import { swappedDatabases } from './rebuild-process-options.ts'
 
 /** A target of which versions can be built, as its readers see it. */
 export interface VersionedTarget {
@@ -91,20 +92,20 @@ export function swappedRedis(server: RedisServer): VersionedTarget {
     clients.push(client)
     return client
   }
-  const reader = connect(8)
+  const reader = connect(swappedDatabases[0])
   return {
     name: 'redis in a database of its own',
     sink: () =>
       redisSink({
-        client: connect(8),
+        client: connect(swappedDatabases[0]),
         collection: notes,
         key: 'note:{key}',
-        versions: { spare: connect(9) },
+        versions: { spare: connect(swappedDatabases[1]) },
       }),
     dump: () => valuesUnder(reader, 'note:'),
     async close() {
       await reader.flushdb()
-      await connect(9).flushdb()
+      await connect(swappedDatabases[1]).flushdb()
       for (const client of clients) client.disconnect()
     },
   }

@@ -317,6 +317,7 @@ function commandLine(): Command {
     )
     .option('--rate <number>', 'copy at most so many keys a second', integerFrom(1))
     .option('--no-switch', 'only build it')
+    .option('--give-up <time>', 'when it has come no closer to the end of the log for so long', durationMs)
     .option('--cancel', 'give up what was being built')
     .option('--list', 'show which versions there are')
     .option('--drop <version>', 'remove a version that readers do not see', integerFrom(1))

@@ -21,6 +21,8 @@ export interface RebuildFlags {
   /** A version that readers do not see. */
   readonly drop?: number
   readonly list?: boolean
+  /** When it has not come closer to the end of the log for so long, in ms. */
+  readonly giveUp?: number
 }
 
 /** Builds the next version of a group's target and switches to it; or gives up, drops or lists versions. */
@@ -45,6 +47,7 @@ export async function rebuild(
       group,
       ...(flags.from && { start: flags.from }),
       ...(flags.rate !== undefined && { keysPerSecond: flags.rate }),
+      ...(flags.giveUp !== undefined && { giveUpAfterMs: flags.giveUp }),
       switch: flags.switch,
       signal: stop,
       onProgress: (progress) => output.progress(() => lineOf(progress)),
@@ -82,9 +85,11 @@ async function versions(output: Output, sink: AnySink, group: string, dropped?: 
   })
 }
 
-function lineOf({ phase, version, copied, total, lag, leftMs }: RebuildProgress): string {
+function lineOf({ phase, version, copied, total, lag, leftMs, notCloserMs }: RebuildProgress): string {
   const left = leftMs === undefined ? '' : `, about ${duration(leftMs / 1_000)} left`
   if (phase === 'copying') return `version ${version}: ${count(copied)} of ${count(total)} keys copied${left}`
+  if (notCloserMs > 0)
+    return `version ${version}: ${count(lag)} changes behind, and no closer since ${duration(notCloserMs / 1_000)}: writers are faster`
   if (phase === 'catching-up') return `version ${version}: ${count(lag)} changes behind${left}`
   return `version ${version}: switching`
 }

@@ -25,6 +25,11 @@ export interface RebuildOptions {
   readonly keysPerSecond?: number
   /** Whether readers get the new version as soon as it has caught up. Default true; false only builds it. */
   readonly switch?: boolean
+  /**
+   * Gives up when the new version has not come closer to the end of the log for so long, in ms: writers are faster than it.
+   * What is built stays. Default: it goes on, and `onProgress` tells.
+   */
+  readonly giveUpAfterMs?: number
   /** Stops where it is. Called again, it goes on from there; `cancelRebuild` gives it up. */
   readonly signal?: AbortSignal
   /** Called a few times a second. */
@@ -41,6 +46,8 @@ export interface RebuildProgress {
   readonly lag: number
   /** How much longer this phase takes at the present speed, in ms; undefined while that cannot be said. */
   readonly leftMs: number | undefined
+  /** While it catches up: for how long it has not come closer to the end of the log, in ms. 0 while it does. */
+  readonly notCloserMs: number
 }
 
 export interface RebuildReport {
@@ -57,6 +64,8 @@ export interface RebuildReport {
 /** Close enough to switch: what is left is brought while the workers wait. */
 const lagToSwitch = 1_000
 const lookEveryMs = 200
+/** For so long the lag may rise and fall with the traffic. */
+const unsteadyMs = 2_000
 /** How long the workers may wait for the new version to catch up; then they go on, and it is tried again. */
 const standstillMs = 5_000
 const betweenSwitchesMs = 500
@@ -181,6 +190,8 @@ class Rebuild {
   readonly #copied = new Map<number, { readonly copied: number; readonly total: number }>()
   /** For the estimate: where the present phase was when it was first seen. */
   #seen: { readonly phase: string; readonly at: number; readonly left: number } | undefined
+  /** The smallest lag since it catches up, and since when. */
+  #closest: { readonly at: number; readonly lag: number } | undefined
 
   constructor(log: Log, sink: AnySink, next: Sink, names: Names, options: RebuildOptions) {
     this.#log = log
@@ -220,11 +231,12 @@ class Rebuild {
       signal?.throwIfAborted()
       const statuses = await this.#statuses()
       const copying = statuses.some(({ copying: copy }) => copy !== undefined)
-      const { lag } = this.#tell(copying ? 'copying' : 'catching-up', statuses)
+      const { lag, notCloserMs } = this.#tell(copying ? 'copying' : 'catching-up', statuses)
       if (!copying && lag <= lagToSwitch) {
         this.#checkComplete(statuses)
         return
       }
+      this.#checkCloser(lag, notCloserMs)
       await pause(lookEveryMs, signal)
     }
   }
@@ -323,6 +335,17 @@ class Rebuild {
     )
   }
 
+  /** @throws HeadwaterError REBUILD_BLOCKED */
+  #checkCloser(lag: number, notCloserMs: number): void {
+    const { giveUpAfterMs } = this.#options
+    if (giveUpAfterMs === undefined || notCloserMs < giveUpAfterMs) return
+    const { builtBy, version } = this.#names
+    throw new HeadwaterError(
+      'REBUILD_BLOCKED',
+      `Version ${version} of the ${this.#sink.name} does not catch up: group ${builtBy} is ${lag} changes behind, and has not come closer for ${Math.round(notCloserMs / 1_000)} s. Let writers slow down, or start more processes of this rebuild, and call it again: it goes on from there.`,
+    )
+  }
+
   async #statuses(): Promise<PartitionStatus[]> {
     const { connection, keys, deadlineMs } = this.#parts
     const { builtBy, version } = this.#names
@@ -337,7 +360,10 @@ class Rebuild {
     )
   }
 
-  #tell(phase: RebuildProgress['phase'], statuses: readonly PartitionStatus[]): { lag: number } {
+  #tell(
+    phase: RebuildProgress['phase'],
+    statuses: readonly PartitionStatus[],
+  ): Pick<RebuildProgress, 'lag' | 'notCloserMs'> {
     let [copied, total, lag] = [0, 0, 0]
     for (const { partition, copying, lag: behind } of statuses) {
       const { total: known = 0 } = this.#copied.get(partition) ?? {}
@@ -352,7 +378,12 @@ class Rebuild {
     if (this.#seen?.phase !== phase) this.#seen = { phase, at: now, left }
     const done = this.#seen.left - left
     const leftMs = done > 0 ? ((now - this.#seen.at) / done) * left : undefined
-    this.#options.onProgress?.({ phase, version: this.#names.version, copied, total, lag, leftMs })
-    return { lag }
+    if (phase !== 'catching-up') this.#closest = undefined
+    else if (!this.#closest || lag < this.#closest.lag) this.#closest = { at: now, lag }
+    const sinceMs = this.#closest ? now - this.#closest.at : 0
+    const notCloserMs = sinceMs < unsteadyMs ? 0 : sinceMs
+    const { version } = this.#names
+    this.#options.onProgress?.({ phase, version, copied, total, lag, leftMs, notCloserMs })
+    return { lag, notCloserMs }
   }
 }

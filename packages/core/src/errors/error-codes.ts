@@ -251,8 +251,9 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
   },
   REBUILD_BLOCKED: {
     means:
-      'The new version of a target cannot be completed, or lacks keys that it rejects, so readers do not get it.',
-    remedy: 'Redrive or drop what its group has parked and call it again; or cancel it and correct the sink.',
+      'The new version of a target cannot be completed, lacks keys that it rejects, or does not catch up, so readers do not get it.',
+    remedy:
+      'Redrive or drop what its group has parked, or let writers slow down, and call it again; or cancel it and correct the sink.',
     retryable: false,
   },
   GROUP_ALIVE: {
