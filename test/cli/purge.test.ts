@@ -51,15 +51,11 @@ describe('headwater purge', () => {
     expect(text).toMatchObject({ ending: 0, stdout: '1 idempotency records removed\n', stderr: '' })
   })
 
-  it('forgets silent producers, none of which was silent for less than an hour', async () => {
+  it('forgets no producer that was silent for less than an hour', async () => {
     const namespace = shop.namespace()
     await using log = await shop.connect(namespace)
     await log.append(products.put(product('lamp')))
     const at = shop.at(namespace)
-    expect(lastLine(await headwater(['purge', 'producers', '--older-than', '1h', '--json', ...at]))).toEqual({
-      dryRun: false,
-      removed: 0,
-    })
     const early = await headwater(['purge', 'producers', '--older-than', '1s', ...at])
     expect(early.ending).toBe(1)
     expect(early.stderr).toContain('OPTION_INVALID')

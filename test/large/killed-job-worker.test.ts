@@ -4,9 +4,9 @@ import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { Worker } from 'bullmq'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { ChildWorker } from '../../support/child-worker.ts'
-import { eventually } from '../../support/eventually.ts'
-import { drained, openTestLog } from '../../worker/test-log.ts'
+import { ChildWorker } from '../support/child-worker.ts'
+import { eventually } from '../support/eventually.ts'
+import { drained, openTestLog } from '../worker/test-log.ts'
 
 const keys = 200
 const changes = 4_000
