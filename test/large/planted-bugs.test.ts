@@ -147,7 +147,7 @@ describe('the simulation finds', () => {
     [
       'a lease of a server with another clock, which keeps everybody out',
       'packages/core/src/group/membership.ts',
-      'if (left <= 0 || left > leaseMs * 2) return undefined',
+      'if (!(left > 0 && left <= leaseMs * 2)) return undefined',
       'if (left <= 0) return undefined',
       /not finished/,
     ],

@@ -75,7 +75,7 @@ function leaseModel({ store, keys, args, nowMs }: ScriptCall): unknown {
   const owner = group.get('owner')
   const takes = action === 'acquire' || action === 'take'
   if (!takes && (owner !== caller || Number(group.get('token')) !== Number(token))) return ['fenced']
-  const expires = Number(group.get('expires') ?? 0)
+  const expires = Number(group.get('expires') ?? 0) || 0
   const left = Math.min(expires - nowMs, leaseMs)
   const isOthers = owner !== undefined && owner !== caller
   if (takes && isOthers && left > 0 && (action === 'acquire' || group.has('taken'))) {

@@ -3,12 +3,11 @@ import { escapeKey } from '../change/key.ts'
 import type { AnyCollection } from '../collection/collection.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { replicasRequired, type Durability } from '../namespace/durability.ts'
-import { upcast } from '../collection/upcast.ts'
 import { backoffMs, type Backoff } from '../redis/backoff.ts'
 import { pause } from '../redis/persist.ts'
 import type { AppendOrigin } from '../origin/append-from-origin.ts'
 import type { AppendTelemetry } from '../telemetry/append-telemetry.ts'
-import type { StateRecord } from '../state/state-record.ts'
+import { stateValue, type StateRecord } from '../state/state-record.ts'
 import type { AppendResult } from './append-result.ts'
 import { batchChangesMax, parseStoredResult } from './append-script.ts'
 import { batchSizeMax, resultsOf } from './batcher.ts'
@@ -307,7 +306,7 @@ export class Appender {
     const actual = formatVersion(record.version, record.stamp.epoch)
     const fits = expectedCode === undefined || expected === 'exists' || expected === actual
     if (!fits) throw new VersionConflictError(collection.name, key, expected, actual)
-    const latest = upcast(collection, 'put', record.schemaVersion, JSON.parse(record.payload))
+    const latest = stateValue(collection, key, record)
     if (typeof latest !== 'object' || latest === null || Array.isArray(latest)) {
       throw new HeadwaterError(
         'VALUE_INVALID',

@@ -1,7 +1,6 @@
 import type { Position } from '../change/position.ts'
 import { formatVersion, type Version } from '../change/version.ts'
 import type { AnyDecider, Decider } from '../collection/decider.ts'
-import { upcast } from '../collection/upcast.ts'
 import { canonicalJson } from '../change/canonical-json.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { backoffMs, type Backoff } from '../redis/backoff.ts'
@@ -10,6 +9,7 @@ import type { AppendOptions, Appender } from './appender.ts'
 import type { AppendResult } from './append-result.ts'
 import type { EventRequest } from './change-request.ts'
 import { VersionConflictError } from './version-conflict-error.ts'
+import { stateValue } from '../state/state-record.ts'
 
 export interface DecideOptions extends Omit<AppendOptions, 'expected'> {
   /**
@@ -120,8 +120,7 @@ async function readKnown({ appender }: DecidePort, decider: AnyDecider, key: str
   if (!record) return { state: decider.decides.initial(), version: undefined, live: false }
   const version = formatVersion(record.version, record.stamp.epoch)
   if (record.deleted) return { state: decider.decides.initial(), version, live: false }
-  const state = upcast(decider, 'put', record.schemaVersion, JSON.parse(record.payload))
-  return { state, version, live: true }
+  return { state: stateValue(decider, key, record), version, live: true }
 }
 
 /** The command was carried out before: what came of it then. */

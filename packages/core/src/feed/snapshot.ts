@@ -2,13 +2,12 @@ import { unescapeKey } from '../change/key.ts'
 import { formatPosition } from '../change/position.ts'
 import { formatVersion } from '../change/version.ts'
 import type { AnyCollection } from '../collection/collection.ts'
-import { upcast } from '../collection/upcast.ts'
 import type { NamespaceKeys } from '../namespace/keys.ts'
 import type { Connection } from '../redis/connection.ts'
 import { persist } from '../redis/persist.ts'
 import { script, type Script } from '../redis/script.ts'
 import { source as listRecordsLua } from '../state/list-records.lua.ts'
-import { decodeRecord, type StateRecord } from '../state/state-record.ts'
+import { decodeRecord, stateValue, type StateRecord } from '../state/state-record.ts'
 import type { FeedChange } from './feed-change.ts'
 
 export interface SnapshotOptions {
@@ -63,8 +62,9 @@ function rowOf(
   collection: AnyCollection,
   partition: number,
   key: string,
-  { stamp, version, deleted, schemaVersion, payload }: StateRecord,
+  record: StateRecord,
 ): FeedChange | undefined {
+  const { stamp, version, deleted, payload } = record
   if (deleted) return undefined
   return {
     collection: collection.name,
@@ -75,7 +75,7 @@ function rowOf(
     position: formatPosition(partition, stamp),
     version: formatVersion(version, stamp.epoch),
     payload,
-    value: upcast(collection, 'put', schemaVersion, JSON.parse(payload)),
+    value: stateValue(collection, key, record),
     snapshot: true,
   }
 }

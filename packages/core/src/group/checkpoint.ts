@@ -12,6 +12,9 @@ export function formatCheckpoint({ epoch, sequence }: Checkpoint): string {
 export function parseCheckpoint(text: string | null | undefined): Checkpoint {
   const match = /^(\d{1,15})-(\d{1,15})$/.exec(text ?? '')
   if (!match)
-    throw new HeadwaterError('LOG_DAMAGED', `A group's checkpoint is ${JSON.stringify(text)}, which is none.`)
+    throw new HeadwaterError(
+      'LOG_DAMAGED',
+      `A group's checkpoint is ${JSON.stringify(text)}, which is none: somebody has written there. Restore the record of the group, or retire the group and begin it again.`,
+    )
   return { epoch: Number(match[1]), sequence: Number(match[2]) }
 }

@@ -17,7 +17,8 @@ local server_id = replication_id()
 local epoch, sequence, opens = read_header(KEYS[1], server_id)
 if not epoch then return { 'missing' } end
 local group = redis.call('HMGET', KEYS[2], 'owner', 'token', 'expires', 'checkpoint', 'saved', 'copy', 'taken', 'deaths', 'hand')
-local owner, token, expires = group[1], tonumber(group[2]), tonumber(group[3] or '0')
+-- An expiry that is no time holds nobody off.
+local owner, token, expires = group[1], tonumber(group[2]), tonumber(group[3] or '0') or 0
 if not token then return { 'missing' } end
 local action, lease = ARGV[1], tonumber(ARGV[3])
 local now = tonumber(now_ms())
@@ -45,11 +46,11 @@ if takes then
   token = token + 1
   redis.call('HDEL', KEYS[2], 'taken')
 end
-local deaths, hand, died = tonumber(group[8] or '0'), '', 0
+local deaths, hand, died = tonumber(group[8] or '0') or 0, '', 0
 if action == 'acquire' then
   if owner and owner ~= ARGV[2] then
     died = 1
-    if sequence > tonumber(string.match(group[4], '%d+$')) then
+    if sequence > tonumber(string.match(group[4] or '', '%d+$') or '0') then
       deaths, hand = deaths + 1, group[9] or ''
       redis.call('HSET', KEYS[2], 'deaths', deaths)
     end

@@ -44,7 +44,7 @@ export async function observeGroup(
     if (!owner || owner === unreachable[0]) return owner ?? undefined
     const left = Number(expires) - now
     // One that lasts much longer than ours was given by a server with another clock: whoever asks for it puts that right.
-    if (left <= 0 || left > leaseMs * 2) return undefined
+    if (!(left > 0 && left <= leaseMs * 2)) return undefined
     if (owner !== worker) nextExpiryMs = Math.min(nextExpiryMs, left)
     return owner
   })

@@ -2,6 +2,7 @@ import { restoreChange, type BatchContext } from '../change/batch.ts'
 import { canonicalJson } from '../change/canonical-json.ts'
 import type { Change, ChangeKind } from '../change/change.ts'
 import type { Stamp } from '../change/stamp.ts'
+import { parseStored } from './parse-stored.ts'
 
 /** A change that was set aside, as the parked stream holds it. */
 export interface ParkedCopy {
@@ -46,6 +47,6 @@ export function encodeCopy(change: Change): string {
 
 /** The change that a copy was made of. */
 export function decodeCopy(context: BatchContext, partition: number, json: string): Change {
-  const stored = JSON.parse(json) as StoredCopy
+  const stored = parseStored('copy of a parked change', json) as unknown as StoredCopy
   return restoreChange(context, { ...stored, partition, metadata: canonicalJson(stored.metadata) })
 }

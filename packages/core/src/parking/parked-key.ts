@@ -1,6 +1,7 @@
 import { escapeKey, unescapeKey } from '../change/key.ts'
 import type { Stamp } from '../change/stamp.ts'
 import { parseCheckpoint } from '../group/checkpoint.ts'
+import { parseStored } from './parse-stored.ts'
 
 /** Why a key is set aside, and which of its changes are: what is stored for it in a group's hash of parked keys. */
 export interface ParkedKey {
@@ -40,9 +41,13 @@ export function parseField(field: string): { collection: string; key: string } |
   return { collection: field.slice(0, slash), key: unescapeKey(field.slice(slash + 1)) }
 }
 
-/** Reads what park.lua writes. */
+/**
+ * Reads what park.lua writes.
+ *
+ * @throws HeadwaterError LOG_DAMAGED
+ */
 export function parseParkedKey(json: string): ParkedKey {
-  const marker = JSON.parse(json) as Record<string, string | number | undefined>
+  const marker = parseStored('mark of a parked key', json) as Record<string, string | number | undefined>
   const { since, first, last, count, code, reason, from, redrive, deaths, refused } = marker
   return {
     since: Number(since),

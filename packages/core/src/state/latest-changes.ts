@@ -4,11 +4,10 @@ import type { Change } from '../change/change.ts'
 import { formatPosition } from '../change/position.ts'
 import { formatVersion } from '../change/version.ts'
 import type { AnyCollection } from '../collection/collection.ts'
-import { upcast } from '../collection/upcast.ts'
 import { changeAt } from '../log/change-at.ts'
 import type { LogParts } from '../namespace/log.ts'
 import { StateReader } from './state-reader.ts'
-import type { StateRecord } from './state-record.ts'
+import { stateValue, type StateRecord } from './state-record.ts'
 
 /** What a sink of states must be given to hold each key as the log does: a put in the present schema, or a delete. */
 export class LatestChanges {
@@ -46,7 +45,7 @@ export class LatestChanges {
         if (change?.key !== key || change.collection !== collection.name) return undefined
         value = change.value
       } else {
-        value = upcast(collection, 'put', schemaVersion, JSON.parse(record.payload))
+        value = stateValue(collection, key, record)
       }
     }
     return {

@@ -2,7 +2,6 @@ import { formatPosition, type Position } from '../change/position.ts'
 import { formatVersion, type Version } from '../change/version.ts'
 import { checkKey, escapeKey } from '../change/key.ts'
 import type { AnyCollection, CollectionOf } from '../collection/collection.ts'
-import { upcast } from '../collection/upcast.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { locate, type Router } from '../append/prepare.ts'
 import type { NamespaceKeys } from '../namespace/keys.ts'
@@ -10,7 +9,7 @@ import type { Connection } from '../redis/connection.ts'
 import { persist } from '../redis/persist.ts'
 import { script, type Script } from '../redis/script.ts'
 import { source as readRecordsLua } from './read-records.lua.ts'
-import { decodeRecord, type StateRecord } from './state-record.ts'
+import { decodeRecord, stateValue, type StateRecord } from './state-record.ts'
 
 const readRecords: Script = script('read-records', readRecordsLua)
 
@@ -92,7 +91,7 @@ export async function entitiesOf<T>(
     const { partition } = locate(router, collection, keys[index]!)
     return {
       key: keys[index]!,
-      value: upcast(collection, 'put', record.schemaVersion, JSON.parse(record.payload)) as T,
+      value: stateValue(collection, keys[index]!, record) as T,
       version: formatVersion(record.version, record.stamp.epoch),
       position: formatPosition(partition, record.stamp),
     }

@@ -64,10 +64,18 @@ function parseSteering(fields: Readonly<Record<string, string>>): SteeringState 
     const [group, partition] = name.split('/') as [string, string?]
     if (kind !== 'paused' && kind !== 'concurrency' && kind !== 'rate') continue
     const of = (groups[group] ??= { ...unsteered })
-    if (kind === 'concurrency') of.concurrency = Number(value)
-    else if (kind === 'rate') of.changesPerSecond = Number(value)
+    // What is no number steers nothing: a group must not stand still because of it.
+    if (kind === 'concurrency') of.concurrency = positive(value, true)
+    else if (kind === 'rate') of.changesPerSecond = positive(value, false)
     else if (partition === undefined) of.paused = true
     else of.pausedPartitions = [...of.pausedPartitions, Number(partition)].toSorted((a, b) => a - b)
   }
   return { groups, drained }
+}
+
+function positive(text: string, whole: boolean): number | undefined {
+  const number = Number(text)
+  return text !== '' && number > 0 && Number.isFinite(number) && (!whole || Number.isInteger(number))
+    ? number
+    : undefined
 }

@@ -10,6 +10,7 @@ import {
   releaseLease,
   renewLease,
   type Lease,
+  type LeaseAnswer,
   type LeaseRequest,
 } from '../group/lease.ts'
 import { leaveGroup, observeGroup, type Member } from '../group/membership.ts'
@@ -83,8 +84,8 @@ export class GroupRunner {
   #lastRenewal = 0
   #steering: GroupSteering = steeringOf({ groups: {}, drained: {} }, '')
   #drained = false
-  /** Partitions that have lost their header or record: told once. */
-  readonly #missing = new Set<number>()
+  /** Partitions whose header or record is lost or cannot be read: told once. */
+  readonly #unavailable = new Set<number>()
 
   constructor(options: GroupRunnerOptions) {
     this.#options = options
@@ -188,10 +189,17 @@ export class GroupRunner {
   async #claim(partition: number): Promise<void> {
     const { connection, leaseMs, group, onEvent } = this.#options
     const acquiredAt = performance.now()
-    const answer = await connection.attempt(
-      (client) => acquireLease(client, this.#request(partition)),
-      leaseMs / 3,
-    )
+    let answer: LeaseAnswer
+    try {
+      answer = await connection.attempt(
+        (client) => acquireLease(client, this.#request(partition)),
+        leaseMs / 3,
+      )
+    } catch (error) {
+      // What is stored of the group cannot be read: the other partitions go on.
+      if (!isHeadwaterError(error, 'LOG_DAMAGED')) throw error
+      return this.#tellOnce(partition, error)
+    }
     if (this.#abort.signal.aborted && answer.kind === 'granted') {
       await connection.attempt(
         (client) => releaseLease(client, this.#request(partition), answer.lease.token),
@@ -201,7 +209,7 @@ export class GroupRunner {
     }
     if (answer.kind === 'missing') this.#tellMissing(partition)
     if (answer.kind !== 'granted') return
-    this.#missing.delete(partition)
+    this.#unavailable.delete(partition)
     const holding: Holding = {
       lease: answer.lease,
       loop: undefined,
@@ -472,13 +480,19 @@ export class GroupRunner {
   }
 
   #tellMissing(partition: number): void {
-    if (this.#missing.has(partition)) return
-    this.#missing.add(partition)
-    const { group, onEvent } = this.#options
+    const { group } = this.#options
     const error = new HeadwaterError(
       'LOG_DAMAGED',
       `Partition ${partition} has lost its header, or group ${group} its record: were keys flushed, deleted or evicted?`,
     )
+    this.#tellOnce(partition, error)
+  }
+
+  /** That a partition cannot be had, until it can. */
+  #tellOnce(partition: number, error: HeadwaterError): void {
+    if (this.#unavailable.has(partition)) return
+    this.#unavailable.add(partition)
+    const { group, onEvent } = this.#options
     onEvent({ kind: 'damaged', group, partition, error })
   }
 

@@ -2,10 +2,11 @@ import { canonicalJson } from '../change/canonical-json.ts'
 import type { Change } from '../change/change.ts'
 import { formatPosition } from '../change/position.ts'
 import { formatVersion } from '../change/version.ts'
-import { needsUpcast, upcast } from '../collection/upcast.ts'
+import { needsUpcast } from '../collection/upcast.ts'
 import { isHeadwaterError, type HeadwaterError } from '../errors/headwater-error.ts'
 import type { Sink } from '../sink/sink.ts'
 import type { StateReader } from '../state/state-reader.ts'
+import { stateValue } from '../state/state-record.ts'
 
 /** A change as its sink is to see it, or why it cannot be shown. */
 export type Presented = { readonly change: Change } | { readonly error: HeadwaterError }
@@ -56,9 +57,7 @@ export class Presentation {
       if (change.kind === 'delete' || !record) return { change }
       const { stamp, schemaVersion, deleted, hash } = record
       return shown(() => {
-        const value = deleted
-          ? undefined
-          : upcast(collection, 'put', schemaVersion, JSON.parse(record.payload))
+        const value = deleted ? undefined : stateValue(collection, change.key, record)
         return new PresentedChange(change, {
           kind: deleted ? 'delete' : 'put',
           stamp,
