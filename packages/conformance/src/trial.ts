@@ -161,6 +161,20 @@ export class Trial {
     await this.#expectRead()
   }
 
+  /** The sums of the content hashes, counted at the target and, where a partition keeps them, as it has kept them. */
+  async expectSums(opened: SinkPartition): Promise<void> {
+    if (!this.sink.digest) return
+    const live = [...this.model.rows.values()].filter(({ deleted }) => !deleted)
+    const expected = sumOf(live.map(({ hash }) => hash))
+    const cells = await this.sink.digest({ depth: 0 })
+    const counted = cells.reduce((sum, { count }) => sum + count, 0)
+    assert.equal(counted, live.length, 'digest() counts other rows')
+    assert.equal(sumOf(cells.map(({ sum }) => sum)), expected, 'digest() sums up something else')
+    if (!opened.snapshot) return
+    const { sums } = await opened.snapshot()
+    assert.equal(sumOf([...(await sums).values()]), expected, 'snapshot() sums up something else')
+  }
+
   async #expectListed(): Promise<void> {
     if (!this.sink.list) return
     const rows: SinkRow[] = []
@@ -212,4 +226,11 @@ export function plainRow({ key, deleted, stamp, hash }: SinkRow): SinkRow {
 
 function contentOf(value: unknown): string | undefined {
   return value === undefined ? undefined : canonicalJson(value)
+}
+
+function sumOf(hashes: readonly bigint[]): bigint {
+  return BigInt.asUintN(
+    64,
+    hashes.reduce((sum, hash) => sum + hash, 0n),
+  )
 }

@@ -65,6 +65,7 @@ function takeOverAfterBreaks(harness: SinkHarness, breakLink: Break): Promise<vo
       await trial.expectModel()
       return broken()
     })
+    await trial.expectSums(await trial.open())
   })
 }
 
@@ -82,6 +83,7 @@ function retryAfterBreaks(harness: SinkHarness, breakLink: Break): Promise<void>
       await trial.expectModel()
       return broken()
     })
+    await trial.expectSums(await trial.open())
   })
 }
 

@@ -206,7 +206,13 @@ class Rebuild {
   async run(): Promise<RebuildReport> {
     const { builtBy, version, group, previous } = this.#names
     const { start = 'state', keysPerSecond, switch: switches = true } = this.#options
-    const build = { sink: this.#next, start, ...(keysPerSecond && { copyKeysPerSecond: keysPerSecond }) }
+    const build = {
+      sink: this.#next,
+      start,
+      // Whoever kills a rebuild again and again says nothing about the change that was in hand.
+      deathsMax: 1_000,
+      ...(keysPerSecond && { copyKeysPerSecond: keysPerSecond }),
+    }
     let worker = await startWorker(this.#log, { groups: { [builtBy]: build } })
     try {
       for (;;) {
