@@ -78,7 +78,8 @@ describe('the doctor', () => {
   })
 
   it('measures persistence and replicas by what the log declares', async () => {
-    await using other = await startRedis({ own: true, config: { appendonly: 'yes' } })
+    const config = { appendonly: 'yes', 'aof-load-truncated': 'no' }
+    await using other = await startRedis({ own: true, config })
     const namespace = randomUUID()
     const declared = { namespace, collections: [notes], durability: 'replicated', replicas: 1 } as const
     await using log = await connect(other.options, declared)
@@ -136,6 +137,15 @@ describe('the doctor', () => {
     expect(await admin.dbsize()).toBe(keysBefore)
     const { rows } = await pool.query('SELECT FROM pg_tables WHERE schemaname = $1', [schema])
     expect(rows).toEqual([])
+  })
+
+  it('warns of a server that would load half a transaction', async () => {
+    await using other = await startRedis({ own: true, config: { appendonly: 'yes' } })
+    await using log = await openTestLog(other.options)
+    expect(of(await diagnose(log), 'persistence')).toMatchObject([
+      { severity: 'warning', remedy: expect.stringContaining('aof-load-truncated no') },
+      { severity: 'ok' },
+    ])
   })
 
   it('says what the user lacks, and asks for another user by name', async () => {

@@ -62,9 +62,9 @@ export class World implements AsyncDisposable {
   readonly cache: OwnRedisServer
   readonly postgres: OwnPostgresServer
   readonly links: Readonly<Record<'writers' | 'workers' | 'cache' | 'table', Links>>
-  /** Of nobody's concern: straight to the log's Redis, and to the cache's. */
-  readonly client: Redis | Cluster
+  /** Of nobody's concern: to the cache's Redis, and below to the log's. */
   readonly cacheClient: Redis
+  #client: Redis | Cluster
   readonly log: Log
   /** The wall clock of the log's server and of the workers, where it can be set wrong. */
   readonly clock: Clock | undefined
@@ -96,7 +96,7 @@ export class World implements AsyncDisposable {
     this.cache = parts.cache
     this.postgres = parts.postgres
     this.links = parts.links
-    this.client = parts.client
+    this.#client = parts.client
     this.cacheClient = parts.cacheClient
     this.log = parts.log
     this.clock = parts.clock
@@ -157,6 +157,15 @@ export class World implements AsyncDisposable {
     world.#audit = new Audit(postgres.schema, world.log.namespace)
     await world.#audit.begin(world.#tableClient!)
     return world
+  }
+
+  /** ioredis gives up for good where Sentinels move the master just while it connects. */
+  get client(): Redis | Cluster {
+    if (this.#client.status === 'end' && !this.#stopped) {
+      this.#client = this.deployment.openClient()
+      this.#client.on('error', () => {})
+    }
+    return this.#client
   }
 
   get workers(): readonly ChildWorker[] {
@@ -368,7 +377,7 @@ export class World implements AsyncDisposable {
     await Promise.allSettled(this.#writing)
     await this.log.close()
     await Promise.all(this.#logs.map((log) => log.close()))
-    this.client.disconnect()
+    this.#client.disconnect()
     this.cacheClient.disconnect()
     await this.#tableClient?.end()
     await Promise.all([this.deployment[Symbol.asyncDispose](), this.cache.stop()])

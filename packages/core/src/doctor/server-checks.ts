@@ -68,7 +68,10 @@ function role({ address, info }: ServerFacts): Finding[] {
   return findings.all
 }
 
-function persistence({ address, info }: ServerFacts, { durability }: NamespaceMetadata): Finding[] {
+function persistence(
+  { address, info, loadsTruncated }: ServerFacts,
+  { durability }: NamespaceMetadata,
+): Finding[] {
   const findings = new Findings('persistence', address)
   const hasFile = info.get('aof_enabled') === '1'
   if (durability !== 'memory' && !hasFile) {
@@ -82,6 +85,12 @@ function persistence({ address, info }: ServerFacts, { durability }: NamespaceMe
       'Set `appendonly yes` when that is too much to lose.',
     )
   } else findings.ok('append-only file')
+  if (hasFile && loadsTruncated) {
+    findings.warning(
+      '`aof-load-truncated yes`: after a crash the server starts also with an append-only file that ends in the middle of a transaction, and executes that half of it when it is started once more. The log would then hold half a batch.',
+      'Set `aof-load-truncated no`, and run `redis-check-aof --fix` when the server does not start for that reason.',
+    )
+  }
   if (hasFile && info.get('aof_last_write_status') === 'err') {
     findings.problem(
       'The last write of the append-only file failed, so the server refuses changes.',

@@ -11,6 +11,8 @@ export interface ServerFacts {
   readonly info: ReadonlyMap<string, string>
   /** Of `CLUSTER INFO`; undefined where the node is in no Cluster. */
   readonly cluster: ReadonlyMap<string, string> | undefined
+  /** Whether it starts with an append-only file that ends too early; undefined where the user may not call `CONFIG GET`. */
+  readonly loadsTruncated: boolean | undefined
   /** How far its clock is ahead of ours, in ms, and how sure that is. */
   readonly clock: { readonly aheadMs: number; readonly withinMs: number }
 }
@@ -27,6 +29,7 @@ export async function serverFacts(connection: Connection, deadlineMs: number): P
 async function factsOf(node: Redis): Promise<ServerFacts> {
   const { path, host, port } = node.options
   const info = fieldsOf(await orNothing(node.info()))
+  const truncated = await node.config('GET', 'aof-load-truncated').catch(unlessAllowed)
   const sentAt = Date.now()
   const [seconds, micros] = await node.time()
   const receivedAt = Date.now()
@@ -36,18 +39,19 @@ async function factsOf(node: Redis): Promise<ServerFacts> {
     info,
     cluster:
       info.get('cluster_enabled') === '1' ? fieldsOf(await orNothing(node.cluster('INFO'))) : undefined,
+    loadsTruncated: truncated === undefined ? undefined : (truncated as string[])[1] === 'yes',
     clock: { aheadMs: time - (sentAt + receivedAt) / 2, withinMs: (receivedAt - sentAt) / 2 + 1 },
   }
 }
 
-/** What the user may not ask stays unknown; whatever else goes wrong is for the caller to try again. */
 async function orNothing(asked: Promise<string>): Promise<string> {
-  try {
-    return await asked
-  } catch (error) {
-    if (error instanceof Error && error.message.startsWith('NOPERM')) return ''
-    throw error
-  }
+  return (await asked.catch(unlessAllowed)) ?? ''
+}
+
+/** What the user may not ask stays unknown; whatever else goes wrong is for the caller to try again. */
+function unlessAllowed(error: unknown): undefined {
+  if (error instanceof Error && error.message.startsWith('NOPERM')) return undefined
+  throw error
 }
 
 function fieldsOf(text: string): Map<string, string> {

@@ -48,6 +48,8 @@ export class Connection {
   attempt<T>(command: (client: RedisClient) => Promise<T>, timeoutMs: number): Promise<T> {
     if (this.#closed)
       return Promise.reject(new HeadwaterError('CLOSED', 'The connection to Redis was closed.'))
+    // ioredis gives up for good where the master is moved by Sentinels just while it connects.
+    if (this.#client.status === 'end') this.replace()
     const client = this.#client
     if (client.status === 'ready') return this.#limit(client, command(client), timeoutMs)
     const startedAt = performance.now()
