@@ -36,6 +36,12 @@ export class ProbeServer {
 
   /** @param token when given, every request but `/healthz` must bring it as a bearer token */
   constructor(token: string | undefined) {
+    if (token !== undefined && /[^\x21-\x7e]/.test(token)) {
+      throw new CliError(
+        'USAGE',
+        'HEADWATER_HTTP_TOKEN must be of visible ASCII characters, without spaces: no request could bring another.',
+      )
+    }
     this.#token = token === undefined ? undefined : digestOf(token)
     // A config that has set up an SDK of its own exports by that.
     this.#measures = metrics.setGlobalMeterProvider(new MeterProvider({ readers: [this.#exporter] }))

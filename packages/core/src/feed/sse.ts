@@ -44,6 +44,7 @@ export interface FeedHandler extends AsyncDisposable {
 }
 
 const keysMax = 1_000
+const everything = (): boolean => true
 
 /**
  * `GET …?collection=products&from=snapshot&key=a&key=b&prefix=c`: `from` is `snapshot` (the default), `now`, `beginning` or
@@ -74,6 +75,13 @@ export function feedHandler(log: Log, options: FeedHandlerOptions): FeedHandler 
       `heartbeatMs ${String(heartbeatMs)} must be an integer from 10 to 3,600,000.`,
     )
   }
+  for (const [name, value] of Object.entries({ buffer: buffer ?? 1, subscriptionsMax })) {
+    if (Number.isInteger(value) && value >= 1 && value <= 1_000_000) continue
+    throw new HeadwaterError(
+      'OPTION_INVALID',
+      `${name} ${String(value)} must be an integer from 1 to 1,000,000.`,
+    )
+  }
   const streams = new Set<SseStream>()
   let closed = false
 
@@ -86,13 +94,14 @@ export function feedHandler(log: Log, options: FeedHandlerOptions): FeedHandler 
     if (!collection) return refusal(404, 'COLLECTION_UNKNOWN', 'This feed has no such collection.')
     const permission = await authorize({ request, collection })
     if (permission instanceof Response) return permission
-    if (permission === false) return refusal(403, 'FORBIDDEN', 'You may not follow this collection.')
+    // Whatever says neither yes nor which changes, says no.
+    const allowed = permission === true ? everything : (permission || undefined)?.where
+    if (typeof allowed !== 'function') return refusal(403, 'FORBIDDEN', 'You may not follow this collection.')
     if (closed || streams.size >= subscriptionsMax) {
       return refusal(503, 'UNAVAILABLE', 'This server takes no more subscriptions now.', {
         'retry-after': '5',
       })
     }
-    const allowed = permission === true ? undefined : permission.where
     const selected = selection(searchParams)
     if (selected === 'too many')
       return refusal(400, 'OPTION_INVALID', `At most ${keysMax} keys can be selected.`)
@@ -103,8 +112,8 @@ export function feedHandler(log: Log, options: FeedHandlerOptions): FeedHandler 
       const feed = log.feed(collection, {
         from,
         ...(buffer !== undefined && { buffer }),
-        ...((selected || allowed) && {
-          where: (change) => (selected?.(change) ?? true) && (allowed?.(change) ?? true),
+        ...((selected || allowed !== everything) && {
+          where: (change) => (selected?.(change) ?? true) && allowed(change),
         }),
       })
       stream = new SseStream({

@@ -49,8 +49,8 @@ const hourMs = 3_600_000
  * be created), REDIS_UNAVAILABLE, REDIS_REFUSED, LOG_DAMAGED
  */
 export async function connect(target: RedisTarget, options: ConnectOptions): Promise<Log> {
-  const { namespace, collections = [], deadlineMs = 10_000, attemptMs = attemptMsDefault } = options
   checkOptions(options)
+  const { namespace, collections = [], deadlineMs = 10_000, attemptMs = attemptMsDefault } = options
   const createClient = clientFactory(target, options.credentials)
   const openConnection = (purpose: string): Connection =>
     new Connection(() => createClient(`headwater:${namespace}:${purpose}`))
@@ -84,7 +84,7 @@ async function timeOf(connection: Connection, deadlineMs: number): Promise<numbe
 }
 
 function checkOptions(options: ConnectOptions): void {
-  const { namespace, collections = [], durability } = options ?? {}
+  const { namespace, collections = [], durability, credentials } = options ?? {}
   if (typeof namespace !== 'string' || !/^[a-zA-Z0-9_.-]{1,64}$/.test(namespace)) {
     invalid(`namespace ${JSON.stringify(namespace)} must be 1 to 64 of letters, digits, "_", "." and "-".`)
   }
@@ -105,8 +105,14 @@ function checkOptions(options: ConnectOptions): void {
   if (durability !== undefined && !durabilities.includes(durability)) {
     invalid(`durability ${JSON.stringify(durability)} must be one of ${durabilities.join(', ')}.`)
   }
+  if (credentials !== undefined && typeof credentials !== 'function')
+    invalid('credentials must be a function that gives user and password.')
+  if (!Array.isArray(collections)) invalid('collections must be a list.')
   const names = new Set<string>()
-  for (const { name } of collections) {
+  for (const collection of collections as readonly (AnyCollection | undefined)[]) {
+    if (typeof collection?.keyOf !== 'function' || typeof collection.name !== 'string')
+      invalid('collections must hold what defineCollection gives.')
+    const { name } = collection
     if (names.has(name)) invalid(`collections holds ${JSON.stringify(name)} twice.`)
     names.add(name)
   }

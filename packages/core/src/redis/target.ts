@@ -69,7 +69,7 @@ type ClientFactoryWith = (connectionName: string, credentials?: Credentials) => 
 
 function factoryFor(target: RedisTarget): ClientFactoryWith {
   if (typeof target === 'string') return forOptions(parseUrl(target))
-  if (typeof target !== 'object' || target === null) {
+  if (typeof target !== 'object' || target === null || Array.isArray(target)) {
     throw new HeadwaterError(
       'OPTION_INVALID',
       `The Redis to connect to must be a URL, options or an ioredis instance, not ${String(target)}.`,
@@ -86,6 +86,8 @@ function factoryFor(target: RedisTarget): ClientFactoryWith {
   }
   if ('nodes' in target) {
     const { nodes, options = {} } = target
+    if (typeof nodes !== 'object' || !(nodes.length > 0))
+      throw new HeadwaterError('OPTION_INVALID', 'nodes of a Cluster must be a list of at least one.')
     refusePrefix(options.keyPrefix ?? options.redisOptions?.keyPrefix)
     return (connectionName, credentials) =>
       new Cluster([...nodes], clusterOptions(options, connectionName, credentials))
@@ -129,6 +131,12 @@ function parseUrl(text: string): RedisOptions {
       'The Redis URL cannot be read. Use redis://host:port/db, rediss://… or unix:///path/to.sock?db=0.',
     )
   }
+  if (!['redis:', 'rediss:', 'unix:'].includes(url.protocol)) {
+    throw new HeadwaterError(
+      'OPTION_INVALID',
+      `A Redis URL begins with redis:, rediss: or unix:, not ${JSON.stringify(url.protocol)}.`,
+    )
+  }
   const database =
     url.protocol === 'unix:' ? (url.searchParams.get('db') ?? '0') : url.pathname.slice(1) || '0'
   if (!/^\d{1,5}$/.test(database)) {
@@ -138,22 +146,23 @@ function parseUrl(text: string): RedisOptions {
     )
   }
   const options: RedisOptions = { db: Number(database) }
-  if (url.username) options.username = decodeURIComponent(url.username)
-  if (url.password) options.password = decodeURIComponent(url.password)
-  switch (url.protocol) {
-    case 'unix:':
-      return { ...options, path: decodeURIComponent(url.pathname) }
-    case 'redis:':
-    case 'rediss:': {
-      const host = url.hostname.replace(/^\[|\]$/g, '') || 'localhost'
-      if (url.protocol === 'rediss:') options.tls = { servername: host }
-      return { ...options, host, port: Number(url.port || 6379) }
-    }
-    default:
-      throw new HeadwaterError(
-        'OPTION_INVALID',
-        `A Redis URL begins with redis:, rediss: or unix:, not ${JSON.stringify(url.protocol)}.`,
-      )
+  if (url.username) options.username = decoded(url.username)
+  if (url.password) options.password = decoded(url.password)
+  if (url.protocol === 'unix:') return { ...options, path: decoded(url.pathname) }
+  const host = url.hostname.replace(/^\[|\]$/g, '') || 'localhost'
+  if (url.protocol === 'rediss:') options.tls = { servername: host }
+  return { ...options, host, port: Number(url.port || 6379) }
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    // Not repeated, and without its cause: it may be a password.
+    throw new HeadwaterError(
+      'OPTION_INVALID',
+      'User, password and path of a Redis URL must be percent-encoded: % as %25, / as %2F, @ as %40.',
+    )
   }
 }
 

@@ -121,6 +121,7 @@ export interface Worker extends AsyncDisposable {
  */
 export async function startWorker(log: Log, options: WorkerOptions): Promise<Worker> {
   const parts = logParts(log)
+  checkWorker(options)
   const { leaseMs = 15_000, drainMs = 10_000, stalledAfterMs = 30_000, onEvent, logger } = options
   const { markEveryMs = 60_000, scrubKeysPerSecond = 0 } = options
   checkInteger('leaseMs', leaseMs, 100, 3_600_000)
@@ -128,7 +129,7 @@ export async function startWorker(log: Log, options: WorkerOptions): Promise<Wor
   checkInteger('stalledAfterMs', stalledAfterMs, 100, 86_400_000)
   checkInteger('scrubKeysPerSecond', scrubKeysPerSecond, 0, 1_000_000)
   if (markEveryMs !== 0) checkInteger('markEveryMs', markEveryMs, 100, 86_400_000)
-  const groups = Object.entries(options.groups ?? {}).map(([group, given]) => checkGroup(log, group, given))
+  const groups = Object.entries(options.groups).map(([group, given]) => checkGroup(log, group, given))
   if (groups.length === 0) throw new HeadwaterError('OPTION_INVALID', 'A worker needs at least one group.')
   await refuseUnsafeServer(parts)
   for (const { group, start } of groups)
@@ -248,7 +249,7 @@ function checkGroup(
     deathsMax = 3,
     start = 'beginning',
     copyKeysPerSecond = Number.POSITIVE_INFINITY,
-  }: GroupOptions = 'sink' in given ? given : { sink: given }
+  }: GroupOptions = given && 'sink' in given ? given : { sink: given }
   if (typeof sink?.open !== 'function') {
     throw new HeadwaterError(
       'OPTION_INVALID',
@@ -266,6 +267,7 @@ function checkGroup(
     checkInteger(`concurrency of group ${group}`, concurrency, 1, sink.capabilities.concurrency)
   checkInteger(`parking.keys of group ${group}`, keys, 1, 1_000_000)
   checkInteger(`parking.changesOfKey of group ${group}`, changesOfKey, 1, 1_000_000)
+  if (applyTimeoutMs !== undefined) checkInteger(`applyTimeoutMs of group ${group}`, applyTimeoutMs, 1, dayMs)
   checkInteger(`attemptsMax of group ${group}`, attemptsMax, 1, 1_000_000)
   checkInteger(`deathsMax of group ${group}`, deathsMax, 2, 1_000)
   checkStart(group, sink, start)
@@ -288,6 +290,26 @@ function checkGroup(
     attemptsMax,
     deathsMax,
   }
+}
+
+const dayMs = 86_400_000
+
+function checkWorker(options: WorkerOptions | undefined): void {
+  const { groups, prefetch, retry, name } = options ?? {}
+  if (typeof groups !== 'object' || groups === null)
+    throw new HeadwaterError('OPTION_INVALID', 'groups of a worker must be an object of sinks by group.')
+  if (prefetch?.changes !== undefined) checkInteger('prefetch.changes', prefetch.changes, 1, 1_000_000)
+  if (prefetch?.size !== undefined) checkInteger('prefetch.size', prefetch.size, 1, 2 ** 30)
+  if (retry !== undefined) {
+    checkInteger('retry.firstMs', retry.firstMs, 1, dayMs)
+    checkInteger('retry.maxMs', retry.maxMs, 1, dayMs)
+  }
+  // It is shown in lists and logs, line by line.
+  if (name !== undefined && (typeof name !== 'string' || !/^[^\p{Cc}]{1,100}$/u.test(name)))
+    throw new HeadwaterError(
+      'OPTION_INVALID',
+      `name ${JSON.stringify(name)} of a worker must be 1 to 100 characters without control characters.`,
+    )
 }
 
 function checkInteger(name: string, value: unknown, min: number, max: number): void {
