@@ -148,14 +148,23 @@ describe('a capture of a part', () => {
     [['list', 'zset']],
     [['set', 'string']],
     [['list', 'set', 'zset', 'hash', 'stream']],
-  ])('has the values of %s after a storm in which keys become another type, and no others', async (types) => {
-    const random = new Random(givenSeed ?? 7)
-    await using pair = await startPair()
-    await storm(pair.clients.source, random, 20, { anyType: true })
-    await using capture = await pair.capture({ only: { types } })
-    await storm(pair.clients.source, random, 100, { anyType: true })
-    expect(await lastingDifferences(pair, capture, undefined, types)).toEqual([])
-  })
+  ])(
+    'has the values of %s after a storm in which keys become another type and links are cut, and no others',
+    async (types) => {
+      const random = new Random(givenSeed ?? 7)
+      await using pair = await startPair({ 'repl-backlog-size': '64mb' })
+      await using toTarget = await startProxy(pair.target.options)
+      await storm(pair.clients.source, random, 20, { anyType: true })
+      await using capture = await pair.capture({ to: { ...toTarget.address }, only: { types } })
+      for (let round = 0; round < 4; round++) {
+        const commands = storm(pair.clients.source, random, 25, { anyType: true })
+        if (random.chance(0.5)) void toTarget.loseReply('EXEC')
+        await commands
+        toTarget.cut()
+      }
+      expect(await lastingDifferences(pair, capture, undefined, types)).toEqual([])
+    },
+  )
 
   it('follows keys of one type wherever commands put them, and lets go what takes their place', async () => {
     await using pair = await startPair()
