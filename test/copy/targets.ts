@@ -49,7 +49,9 @@ export function pointedRedis(server: RedisServer): VersionedTarget & { readonly 
   }
 }
 
-export function pointedCluster(cluster: RedisCluster): VersionedTarget {
+export function pointedCluster(
+  cluster: RedisCluster,
+): VersionedTarget & { left(version: number): Promise<string[]> } {
   const name = randomUUID()
   const clients: Cluster[] = []
   const connect = (): Cluster => {
@@ -78,6 +80,12 @@ export function pointedCluster(cluster: RedisCluster): VersionedTarget {
         }
       }
       return values
+    },
+    /** Keys that are left of a version, its bookkeeping included. */
+    async left(version) {
+      const patterns = [`${name}:${version}:*`, `sink:${name}:v${version}:*`]
+      const found = reader.nodes('master').flatMap((node) => patterns.map((pattern) => node.keys(pattern)))
+      return (await Promise.all(found)).flat()
     },
     async close() {
       for (const client of clients) client.disconnect()

@@ -267,6 +267,22 @@ describe('an applied batch', () => {
   })
 })
 
+it('how long ago a sink was proven equal is a metric of its partition, and stands in health', async () => {
+  await using log = await openLog()
+  const copy = memorySink({ collection: notes })
+  await using worker = await startWorker(log, { groups: { copy }, markEveryMs: 100 })
+  const proofAge = async (): Promise<unknown> =>
+    (await sdk.measured('headwater.proof.age')).find(
+      ({ attributes }) => attributes['messaging.destination.name'] === log.namespace,
+    )
+  expect(await proofAge()).toBeUndefined()
+  await log.append(put('a'))
+  await eventually(async () => {
+    expect(await proofAge()).toMatchObject({ attributes: { 'messaging.consumer.group.name': 'copy' } })
+    expect(worker.health().groups['copy']!.proof).toMatchObject({ state: 'verified', different: [] })
+  })
+})
+
 it('every name is explained in docs/telemetry.md', () => {
   const page = readFileSync(new URL('../../docs/telemetry.md', import.meta.url), 'utf8')
   for (const name of Object.values(names)) expect(page).toContain(`\`${name}\``)
