@@ -63,6 +63,8 @@ export interface RepairReport {
 }
 
 const keysAtOnceMax = 100
+/** So many keys are written side by side: a target answers each by itself. */
+const writesAtOnce = 8
 const attemptsMax = 5
 
 /**
@@ -155,10 +157,14 @@ class Repair {
     for (let attempt = 1; open.length > 0; attempt++) {
       const plans = await this.#plan(open)
       const again: string[] = []
-      for (const plan of plans) {
-        const outcome = await this.#carryOut(plan)
-        if (outcome.kind === 'changed' && attempt < attemptsMax) again.push(plan.judged.key)
-        else this.#note(plan, outcome.kind, outcome.error)
+      for (let from = 0; from < plans.length; from += writesAtOnce) {
+        const some = plans.slice(from, from + writesAtOnce)
+        const outcomes = await Promise.all(some.map((plan) => this.#carryOut(plan)))
+        for (const [index, outcome] of outcomes.entries()) {
+          const plan = some[index]!
+          if (outcome.kind === 'changed' && attempt < attemptsMax) again.push(plan.judged.key)
+          else this.#note(plan, outcome.kind, outcome.error)
+        }
       }
       open = again
     }
