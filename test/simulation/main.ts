@@ -22,6 +22,7 @@ if (![seconds, firstSeed, lives].every((number) => number >= 0))
 const hasher = await createHasher(0n)
 const trace = values.trace ? (line: string) => process.stdout.write(`${line}\n`) : undefined
 const beganAt = performance.now()
+const cpuBefore = process.cpuUsage()
 const failed: number[] = []
 const events: Record<string, number> = {}
 let [count, steps, simulatedMs, slowestMs, troubles] = [0, 0, 0, 0, 0]
@@ -43,11 +44,16 @@ while (count < lives && (lives < Number.POSITIVE_INFINITY || performance.now() -
   await new Promise((resolve) => setImmediate(resolve))
 }
 const took = (performance.now() - beganAt) / 1_000
+const { user, system } = process.cpuUsage(cpuBefore)
+const computed = (user + system) / 1_000_000
 const total = {
   lives: count,
   failed: failed.slice(0, 20),
   livesPerSecond: Math.round(count / took),
   stepsPerSecond: Math.round(steps / took),
+  // The machine may have other things to do.
+  livesPerCpuSecond: Math.round(count / computed),
+  stepsPerCpuSecond: Math.round(steps / computed),
   simulatedSeconds: Math.round(simulatedMs / 1_000),
   troubles,
   slowestRecoveryMs: Math.round(slowestMs),
