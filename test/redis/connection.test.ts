@@ -14,6 +14,8 @@ afterAll(async () => {
   await server.stop()
 })
 
+const ping = (client: RedisClient): Promise<string> => (client as Redis).ping()
+
 it('a client that has ended for good is replaced by the next attempt, without waiting for it', async () => {
   const clients: Redis[] = []
   const connection = new Connection(() => {
@@ -21,7 +23,6 @@ it('a client that has ended for good is replaced by the next attempt, without wa
     clients.push(client)
     return client
   })
-  const ping = (client: RedisClient): Promise<string> => (client as Redis).ping()
   expect(await connection.attempt(ping, 5_000)).toBe('PONG')
   const ended = once(clients[0]!, 'end')
   clients[0]!.disconnect()

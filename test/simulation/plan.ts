@@ -1,7 +1,7 @@
 import { Random } from '../support/random.ts'
 
 /** What can happen to workers, the network, the server and the target. */
-export const troubles = [
+const troubles = [
   'kill',
   'freeze',
   'cut',

@@ -62,10 +62,6 @@ export class SimulatedRedis {
     for (const session of this.#sessions.values()) session.serve(log)
   }
 
-  unblock(id: number): number {
-    return this.#sessions.get(id)?.unblock() ? 1 : 0
-  }
-
   run(name: string, args: readonly string[]): unknown {
     if (name === 'evalsha' || name === 'eval') return this.#script(name, args)
     return runCommand(this.store, name, args, this.nowMs)
@@ -115,10 +111,9 @@ export class Session {
     if (this.#blocked?.args.includes(log)) this.#end(() => this.#read(this.#blocked!))
   }
 
-  unblock(): boolean {
-    if (!this.#blocked) return false
-    this.#end(() => null)
-    return true
+  /** Ends a read that waits. */
+  unblock(): void {
+    if (this.#blocked) this.#end(() => null)
   }
 
   #work(): void {
@@ -128,8 +123,7 @@ export class Session {
       const { name, args } = request
       try {
         if (name === 'xreadgroup') this.#readOrBlock(request)
-        else if (name !== 'client') request.answer(this.#server.run(name, args))
-        else request.answer(args[0] === 'ID' ? this.id : this.#server.unblock(Number(args[1])))
+        else request.answer(this.#server.run(name, args))
       } catch (error) {
         request.answer(undefined, error as Error)
       }

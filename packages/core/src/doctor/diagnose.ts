@@ -35,7 +35,7 @@ export async function diagnose(log: Log, options: DiagnoseOptions = {}): Promise
   const { sinks = {}, user, roles = ['application', 'worker', 'operator'] } = options
   const parts = logParts(log)
   const { connection, metadata, keys, deadlineMs } = parts
-  const servers = await serverFacts(connection, deadlineMs)
+  const servers = await serverFacts(connection, deadlineMs, 'with configuration')
   const key = keys.partitions[0]!.log
   const asking = { doing: 'asking what the user may do', deadlineMs }
   const found = [

@@ -71,8 +71,6 @@ export const commandsOf: Readonly<Record<Role, readonly Call[]>> = {
     'info client|setname select ping time evalsha eval exists get hget hmget hgetall hexists hkeys hlen hscan xrange xrevrange xpending subscribe unsubscribe ssubscribe sunsubscribe memory|usage',
   ),
   worker: [
-    ['client', 'id'],
-    ['client', 'unblock', '0'],
     ['xreadgroup', 'group', 'group', 'consumer', 'streams', key, '>'],
     ['xack', key, 'group', '1-1'],
     ['xinfo', 'groups', key],

@@ -11,25 +11,35 @@ export interface ServerFacts {
   readonly info: ReadonlyMap<string, string>
   /** Of `CLUSTER INFO`; undefined where the node is in no Cluster. */
   readonly cluster: ReadonlyMap<string, string> | undefined
-  /** Whether it starts with an append-only file that ends too early; undefined where the user may not call `CONFIG GET`. */
+  /** Whether it starts with an append-only file that ends too early; undefined where that was not asked, or the user may not. */
   readonly loadsTruncated: boolean | undefined
   /** How far its clock is ahead of ours, in ms, and how sure that is. */
   readonly clock: { readonly aheadMs: number; readonly withinMs: number }
 }
 
-/** Asks every node that appends may go to: the one server, or the masters of a Cluster. */
-export async function serverFacts(connection: Connection, deadlineMs: number): Promise<ServerFacts[]> {
+/**
+ * Asks every node that appends may go to: the one server, or the masters of a Cluster.
+ *
+ * @param configuration whether to ask for that too, which the users of programs may not
+ */
+export async function serverFacts(
+  connection: Connection,
+  deadlineMs: number,
+  configuration: 'with configuration' | 'without' = 'without',
+): Promise<ServerFacts[]> {
   const options = { doing: 'asking the servers how they are', deadlineMs }
   return await persist(connection, options, async (client) => {
     const nodes = isCluster(client) ? client.nodes('master') : [client]
-    return await Promise.all(nodes.map(factsOf))
+    return await Promise.all(nodes.map((node) => factsOf(node, configuration === 'with configuration')))
   })
 }
 
-async function factsOf(node: Redis): Promise<ServerFacts> {
+async function factsOf(node: Redis, withConfiguration: boolean): Promise<ServerFacts> {
   const { path, host, port } = node.options
   const info = fieldsOf(await orNothing(node.info()))
-  const truncated = await node.config('GET', 'aof-load-truncated').catch(unlessAllowed)
+  const truncated = withConfiguration
+    ? await node.config('GET', 'aof-load-truncated').catch(unlessAllowed)
+    : undefined
   const sentAt = Date.now()
   const [seconds, micros] = await node.time()
   const receivedAt = Date.now()
@@ -39,7 +49,7 @@ async function factsOf(node: Redis): Promise<ServerFacts> {
     info,
     cluster:
       info.get('cluster_enabled') === '1' ? fieldsOf(await orNothing(node.cluster('INFO'))) : undefined,
-    loadsTruncated: truncated === undefined ? undefined : (truncated as string[])[1] === 'yes',
+    loadsTruncated: truncated === undefined ? undefined : truncated[1] === 'yes',
     clock: { aheadMs: time - (sentAt + receivedAt) / 2, withinMs: (receivedAt - sentAt) / 2 + 1 },
   }
 }

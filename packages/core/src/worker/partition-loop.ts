@@ -185,7 +185,8 @@ export class PartitionLoop {
     if (this.#stopping) return
     this.#stopping = true
     this.#leaving.abort(new HeadwaterError('CLOSED', 'The partition is handed over.'))
-    void this.#reader?.unblock()
+    // Not by CLIENT UNBLOCK: Redis 7.0 aborts when the read waits for the end of a CLIENT PAUSE, as during a failover.
+    this.#blocking.close()
     const timer = setTimeout(
       () => this.#abort.abort(new HeadwaterError('CLOSED', 'The worker stopped before the sink answered.')),
       budgetMs,
@@ -210,7 +211,7 @@ export class PartitionLoop {
     if (end.kind !== 'stopped')
       this.#abort.abort(new HeadwaterError('CLOSED', 'The worker gave the partition up.'))
     this.#changed.notify()
-    void this.#reader?.unblock()
+    this.#blocking.close()
   }
 
   /** Works on as somebody asks for. */

@@ -6,7 +6,7 @@ import { readHeader, type Header } from '../log/header.ts'
 import { decodeEntry, readEntries, type RangeOptions, type UnreadableEntry } from '../log/range.ts'
 import { placeOfStray, stampOfEntry, strayEpoch } from '../log/stray.ts'
 import { missingHeader } from '../namespace/metadata.ts'
-import type { Connection, RedisClient } from '../redis/connection.ts'
+import type { Connection } from '../redis/connection.ts'
 import { persist } from '../redis/persist.ts'
 
 /**
@@ -21,7 +21,7 @@ const strayPage = 64
 export interface PartitionReaderOptions extends RangeOptions {
   readonly namespace: string
   readonly group: string
-  /** For the blocking read, which would hold up everything behind it. */
+  /** For the blocking read, which would hold up everything behind it. Whoever closes it ends the read. */
   readonly blocking: Connection
   readonly start: Stamp
   /** Up to where everything is applied. */
@@ -72,8 +72,6 @@ export class PartitionReader {
   #deliveredBefore: string | undefined
   /** Nothing came since the group was last looked through for what is left over. */
   #quiet = false
-  /** The client of the blocking read, and the number under which the server knows it. */
-  #reading: { readonly client: RedisClient; readonly id: number } | undefined
 
   constructor(options: PartitionReaderOptions) {
     this.#options = options
@@ -132,17 +130,6 @@ export class PartitionReader {
       return { ...found, known: await this.#leftovers(), groupRestored: false }
     }
     return { ...(await this.#admit(entries)), groupRestored: false }
-  }
-
-  /**
-   * Ends a read that is blocked, so that the lease need not wait for it. Where that is not possible (a Cluster, a user
-   * without the right to it), the read ends by itself when its time is over.
-   */
-  async unblock(): Promise<void> {
-    const { connection } = this.#options
-    const { id } = this.#reading ?? {}
-    if (id === undefined) return
-    await connection.attempt((client) => client.client('UNBLOCK', id), 1_000).catch(() => {})
   }
 
   async #admit(entries: readonly StreamEntry[]): Promise<Pick<ReadResult, 'batches' | 'known'>> {
@@ -304,21 +291,22 @@ export class PartitionReader {
   async #readGroup(count: number, blockMs: number): Promise<StreamEntry[] | undefined> {
     const { blocking, keys, group } = this.#options
     // The client may wait for the answer for ever; two seconds after it is due, the connection counts as dead.
-    const reply = await blocking.attempt(async (client) => {
-      if (this.#reading?.client !== client) this.#reading = { client, id: await client.client('ID') }
-      return await client.xreadgroup(
-        'GROUP',
-        group,
-        consumerName,
-        'COUNT',
-        count,
-        'BLOCK',
-        blockMs,
-        'STREAMS',
-        keys.log,
-        '>',
-      )
-    }, blockMs + 2_000)
+    const reply = await blocking.attempt(
+      (client) =>
+        client.xreadgroup(
+          'GROUP',
+          group,
+          consumerName,
+          'COUNT',
+          count,
+          'BLOCK',
+          blockMs,
+          'STREAMS',
+          keys.log,
+          '>',
+        ),
+      blockMs + 2_000,
+    )
     return (reply as [string, StreamEntry[]][] | null)?.[0]?.[1]
   }
 
