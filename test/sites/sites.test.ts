@@ -324,6 +324,9 @@ describe('three writing sites', () => {
     })
     expect(await syncRound([eu.node, us.node], { quorums })).toMatchObject({ acknowledged: 1, open: [] })
     expect(await whenHeld([eu.node, us.node], waiting, { quorums })).toHaveLength(2)
+    const nodes = [eu.node, us.node]
+    const held = await world.logs.eu.whenApplied(later.position, { nodes, site: 'eu', key: 'a', quorums })
+    expect(held.toSorted()).toEqual(['eu', 'us'])
     // What a round has brought enters the log of the site when it works again.
     await world.start('us')
     await eventually(async () => {

@@ -199,7 +199,7 @@ export {
   type LastWritesValue,
   type SetValue,
 } from './nodes/winner.ts'
-export { whenHeld, type WhenHeldOptions } from './nodes/when-held.ts'
+export { whenHeld, type WhenAppliedAtNodesOptions, type WhenHeldOptions } from './nodes/when-held.ts'
 export { startSite, type Site, type SiteEvent, type SiteOptions } from './sites/site.ts'
 export type { SiteNode } from './sites/site-node.ts'
 export {

@@ -25,6 +25,7 @@ import { historyOf, valueAt, type Moment } from '../log/history.ts'
 import { pastOf } from '../log/look-back.ts'
 import { readRange, type RangeOptions } from '../log/range.ts'
 import { readPartition, type ReadOptions } from '../log/read.ts'
+import { whenHeld, type WhenAppliedAtNodesOptions } from '../nodes/when-held.ts'
 import { Origin, type OriginOptions } from '../origin/origin.ts'
 import { Parking } from '../parking/parking.ts'
 import type { Connection } from '../redis/connection.ts'
@@ -274,8 +275,23 @@ export class Log implements AsyncDisposable {
    *
    * @throws HeadwaterError WAIT_TIMEOUT with the group's lag, GROUP_UNKNOWN
    */
-  async whenApplied(position: Position, options: WhenAppliedOptions): Promise<AppliedAnswer> {
+  whenApplied(position: Position, options: WhenAppliedOptions): Promise<AppliedAnswer>
+  /**
+   * Waits until nodes of the write quorum's weight hold what the site of this log has appended at this position, or something
+   * that was written in the knowledge of it. Resolves with their names.
+   *
+   * @throws HeadwaterError WAIT_TIMEOUT with the nodes that do, OPTION_INVALID
+   */
+  whenApplied(position: Position, options: WhenAppliedAtNodesOptions): Promise<string[]>
+  async whenApplied(
+    position: Position,
+    options: WhenAppliedOptions | WhenAppliedAtNodesOptions,
+  ): Promise<AppliedAnswer | string[]> {
     if (this.#closed) throw this.#closedError('whenApplied')
+    if (options && 'nodes' in options) {
+      const { nodes, site, key, ...rest } = options
+      return await whenHeld(nodes, { site, key, position }, rest)
+    }
     checkGroupName(options?.group)
     return await this.#applied.wait(position, options)
   }

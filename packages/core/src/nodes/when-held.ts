@@ -12,6 +12,15 @@ export interface WhenHeldOptions {
   readonly signal?: AbortSignal
 }
 
+/** For `log.whenApplied`: over which nodes. */
+export interface WhenAppliedAtNodesOptions extends WhenHeldOptions {
+  readonly nodes: readonly Node[]
+  /** As whose site the nodes know this log. */
+  readonly site: string
+  /** Of the change at the position. */
+  readonly key: string
+}
+
 const pollMs = 20
 
 /**
