@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { aBook, books } from '@headwater/conformance'
 import { startPostgres, type OwnPostgresServer, type ProxiedRequest } from '@headwater/local-servers'
 import { Pool, type PoolConfig } from 'pg'
@@ -81,6 +82,15 @@ async function backedUp() {
   return { ...made, restore }
 }
 
+/** A process that has ended may stay a zombie, where nobody asks what became of it. */
+function isRunning(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  } catch {
+    return false
+  }
+}
+
 describe('a server that fails', () => {
   it('leaves nothing of a batch whose backend was killed in the middle, and takes it afterwards', async () => {
     const { partition, next, lockRow, keys, applied, unavailable, open } = await filled(connect())
@@ -100,7 +110,10 @@ describe('a server that fails', () => {
 
   it.each(['SIGQUIT', 'SIGKILL'] as const)('is used again when it is back: %s', async (signal) => {
     const { partition, next, applied, unavailable, keys } = await filled(connect())
+    const { rows } = await observer.query<{ pid: number }>('SELECT pid FROM pg_stat_activity')
     await server.kill(signal)
+    // Backends outlive their postmaster for a moment, and work on.
+    await eventually(() => expect(rows.filter(({ pid }) => isRunning(pid))).toEqual([]))
     expect(words(await apply(partition, next))).toEqual(unavailable)
     expect(words(await apply(partition, next))).toEqual(unavailable)
     await server.restart()
