@@ -184,6 +184,24 @@ describe('verify', () => {
     expect(await verifying).toMatchObject({ result: 'equal' })
   })
 
+  it('tells which share of the work is done, up to all of it', async () => {
+    const items = itemsCollection()
+    await using log = await openLog(redis, items)
+    const sink = memorySink({ collection: items })
+    await using _ = await follow(log, sink)
+    await Promise.all(
+      Array.from({ length: 1_500 }, (_, at) => log.append(items.put({ id: `${at}`, count: at }))),
+    )
+    expect(await verify(log, sink)).toMatchObject({ equal: true })
+    const shares: number[] = []
+    const options = { digests: false, onProgress: (_: number, share: number) => void shares.push(share) }
+    expect(await verify(log, sink, options)).toMatchObject({ equal: true, checked: 1_500 })
+    expect(shares.length).toBeGreaterThan(2)
+    expect(shares).toEqual(shares.toSorted((a, b) => a - b))
+    expect(shares[0]).toBeLessThan(1)
+    expect(shares.at(-1)).toBe(1)
+  })
+
   it('does not compare parked keys, and counts them', async () => {
     const items = itemsCollection()
     await using log = await openLog(redis, items)

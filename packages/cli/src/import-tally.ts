@@ -45,13 +45,19 @@ export class ImportTally {
     this.#unconfirmed++
   }
 
+  /** Of the bytes that are read; undefined where it is not known. */
+  share(bytesInAll: number | undefined): number | undefined {
+    if (bytesInAll === undefined || this.#bytes === 0) return undefined
+    return Math.min(1, this.#bytes / bytesInAll)
+  }
+
   /** @param bytesInAll where it is known */
   progress(bytesInAll: number | undefined): string {
     const { seconds, perSecond } = this.#speed()
     const told = [`${count(this.#appended)} records`, `${count(perSecond)}/s`]
     if (this.#failed > 0) told.push(`${count(this.#failed)} failed`)
-    if (bytesInAll !== undefined && this.#bytes > 0) {
-      const done = Math.min(1, this.#bytes / bytesInAll)
+    const done = this.share(bytesInAll)
+    if (done !== undefined) {
       told.push(`${Math.floor(done * 100)} %`, `${duration((seconds * (1 - done)) / done)} left`)
     }
     return told.join(', ')

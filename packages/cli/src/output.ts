@@ -6,6 +6,7 @@ type Format = Parameters<typeof styleText>[0]
 
 /** On a terminal a line is rewritten this often; elsewhere a new one is written only now and then. */
 const progressEveryMs = { terminal: 100, elsewhere: 5_000 }
+const barWidth = 20
 
 /**
  * What a command says: text for people or JSON for programs on stdout, everything on the way there on stderr. With JSON,
@@ -62,14 +63,18 @@ export class Output {
     this.#stdout.write(`${JSON.stringify({ error: { code, message } })}\n`)
   }
 
-  /** How far a long command is: `text` is only called when it is time for news. */
-  progress(text: () => string): void {
+  /**
+   * How far a long command is: `text` is only called when it is time for news. A terminal shows a bar where the share of the
+   * work is known that is done, from 0 to 1.
+   */
+  progress(text: () => string, share?: number): void {
     const now = performance.now()
     const terminal = this.#stderr.isTTY
     if (now - this.#progressAt < progressEveryMs[terminal ? 'terminal' : 'elsewhere']) return
     this.#progressAt = now
     if (!terminal) return void this.#stderr.write(`${text()}\n`)
-    this.#stderr.write(`\r\u001B[K${text().slice(0, columnsOf(this.#stderr) - 1)}`)
+    const line = share === undefined ? text() : `${bar(share)} ${text()}`
+    this.#stderr.write(`\r\u001B[K${line.slice(0, columnsOf(this.#stderr) - 1)}`)
     this.#lineIsOpen = true
   }
 
@@ -93,6 +98,12 @@ export function printable(text: string): string {
   })
 }
 
+/** `[######--------------]`. */
+function bar(share: number): string {
+  const full = Math.round(Math.min(1, Math.max(0, share)) * barWidth)
+  return `[${'#'.repeat(full)}${'-'.repeat(barWidth - full)}]`
+}
+
 export function count(number: number): string {
   return number.toLocaleString('en-US')
 }
@@ -102,6 +113,12 @@ export function bytes(number: number): string {
   if (number < 1_024) return `${number} B`
   if (number < 1_048_576) return `${(number / 1_024).toFixed(1)} KB`
   return `${(number / 1_048_576).toFixed(1)} MB`
+}
+
+/** How long the rest takes, as long as what is done took: `, 12 s left`; nothing where that cannot be told yet. */
+export function timeLeft(beganAt: number, share: number): string {
+  if (share <= 0 || share >= 1) return ''
+  return `, ${duration(((performance.now() - beganAt) / 1_000 / share) * (1 - share))} left`
 }
 
 /** `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`. */

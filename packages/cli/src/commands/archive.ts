@@ -10,7 +10,8 @@ import {
 import { CliError } from '../cli-error.ts'
 import type { GlobalOptions, Invocation } from '../invocation.ts'
 import { openLog } from '../open-log.ts'
-import { count } from '../output.ts'
+import { count, timeLeft } from '../output.ts'
+import { partitionShare } from '../partition-share.ts'
 import { size } from '../quantities.ts'
 import { configOf } from '../settings.ts'
 import { table } from '../table.ts'
@@ -22,12 +23,16 @@ export async function runArchive(
 ): Promise<void> {
   const store = await storeOf(options, directory)
   await using log = await openLog(options)
+  const began = performance.now()
   const partitions = await archive(log, store, {
-    onProgress: ({ partition, partitions: of, written, left }) =>
+    onProgress: ({ partition, partitions: of, written, left }) => {
+      const share = partitionShare(partition, of, written, left)
       output.progress(
         () =>
-          `partition ${partition + 1} of ${of}: ${count(written)} changes written, ${count(left)} left here`,
-      ),
+          `partition ${partition + 1} of ${of}: ${count(written)} changes written, ${count(left)} left here${timeLeft(began, share)}`,
+        share,
+      )
+    },
   })
   const changes = partitions.reduce((sum, of) => sum + of.changes, 0)
   await output.result({ archive: store.name, changes, partitions }, () =>

@@ -2,7 +2,7 @@ import { verify, type Difference, type Log, type AnySink } from '@headwater/core
 import { exitCodeOf, openGroups } from '../compared-groups.ts'
 import { isNodeName, openSides, resultOf } from '../compared-sides.ts'
 import type { Invocation } from '../invocation.ts'
-import { count, printable, type Output } from '../output.ts'
+import { count, printable, timeLeft, type Output } from '../output.ts'
 
 export interface DiffFlags {
   readonly deep?: boolean
@@ -23,12 +23,14 @@ export async function diff(
     return await diffSides({ options, output }, [group, against ?? 'log'], { limit, wait, collection })
   await using compared = await openGroups(options, [group])
   const { sink } = compared.groups[0]!
+  const began = performance.now()
   const report = await verify(compared.log, sink, {
     group,
     deep,
     listed: limit,
     ...(wait !== undefined && { timeoutMs: wait * 1_000 }),
-    onProgress: (checked) => output.progress(() => `${count(checked)} keys compared`),
+    onProgress: (checked, share) =>
+      output.progress(() => `${count(checked)} keys compared${timeLeft(began, share)}`, share),
   })
   for (const difference of report.differences) {
     const values = await valuesOf(compared.log, sink, difference)

@@ -47,7 +47,7 @@ export async function importRecords(
       : ndjsonLines(chunks)
   for await (const line of lines) {
     await importer.add(line)
-    output.progress(() => tally.progress(source.bytes))
+    output.progress(() => tally.progress(source.bytes), tally.share(source.bytes))
     // A record that its definition refuses is known by now: nothing behind it is sent.
     if (importer.error || (tally.failed > 0 && onError === 'stop')) break
   }

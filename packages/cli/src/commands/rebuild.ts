@@ -50,7 +50,10 @@ export async function rebuild(
       ...(flags.giveUp !== undefined && { giveUpAfterMs: flags.giveUp }),
       switch: flags.switch,
       signal: stop,
-      onProgress: (progress) => output.progress(() => lineOf(progress)),
+      onProgress: (progress) => {
+        const { phase, copied, total } = progress
+        output.progress(() => lineOf(progress), phase === 'copying' && total > 0 ? copied / total : undefined)
+      },
     })
   } catch (error) {
     if (!stop.aborted) throw error

@@ -9,7 +9,7 @@ import {
 import { CliError } from '../cli-error.ts'
 import { openGroups } from '../compared-groups.ts'
 import type { Invocation } from '../invocation.ts'
-import { count, duration, printable } from '../output.ts'
+import { count, duration, printable, timeLeft } from '../output.ts'
 
 export interface RepairFlags {
   readonly deep?: boolean
@@ -37,7 +37,8 @@ export async function repair(
       group,
       deep,
       listed: Number.POSITIVE_INFINITY,
-      onProgress: (checked) => output.progress(() => `${count(checked)} keys compared`),
+      onProgress: (checked, share) =>
+        output.progress(() => `${count(checked)} keys compared${timeLeft(began, share)}`, share),
     }))
   const repairBegan = performance.now()
   const repaired = await repairSink(compared.log, sink, found, {
@@ -46,10 +47,10 @@ export async function repair(
     samples: dryRun ? 10 : 0,
     ...(rate !== undefined && { keysPerSecond: rate }),
     onProgress: (done, total) =>
-      output.progress(() => {
-        const left = ((performance.now() - repairBegan) / 1_000 / done) * (total - done)
-        return `${count(done)} of ${count(total)} keys, ${duration(left)} left`
-      }),
+      output.progress(
+        () => `${count(done)} of ${count(total)} keys${timeLeft(repairBegan, done / total)}`,
+        done / total,
+      ),
   })
   const seconds = Math.round(performance.now() - began) / 1_000
   process.exitCode = repaired.failed > 0 ? 1 : 0

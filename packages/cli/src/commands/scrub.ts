@@ -1,7 +1,7 @@
 import { scrub as scrubSink, type ScrubFinding, type ScrubReport } from '@headwater/core'
 import { openGroups } from '../compared-groups.ts'
 import type { Invocation } from '../invocation.ts'
-import { count, duration, printable } from '../output.ts'
+import { count, duration, printable, timeLeft } from '../output.ts'
 
 export interface ScrubFlags {
   /** Keys a second. */
@@ -27,10 +27,7 @@ export async function scrub(
       group,
       ...(rate !== undefined && { keysPerSecond: rate }),
       onProgress: (checked, share) =>
-        output.progress(() => {
-          const left = (secondsSince() / share) * (1 - share)
-          return `${group}: ${count(checked)} keys read, ${duration(left)} left`
-        }),
+        output.progress(() => `${group}: ${count(checked)} keys read${timeLeft(began, share)}`, share),
       onDifference: (found) => void (differences.length < listedMax && differences.push(found)),
     })
     reports.push({ ...report, differences, seconds: Math.round(secondsSince() * 1_000) / 1_000 })

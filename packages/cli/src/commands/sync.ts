@@ -37,7 +37,9 @@ export async function sync({ options, output }: Invocation, set: string): Promis
     quorums: quorums.value,
     onProgress(progress) {
       steps.set(progress.step, progress)
-      output.progress(() => lineOf(progress, (performance.now() - began) / 1_000))
+      const { done, total } = progress
+      const share = total === 0 ? undefined : done / total
+      output.progress(() => lineOf(progress, (performance.now() - began) / 1_000), share)
     },
   })
   const seconds = Math.round(performance.now() - began) / 1_000

@@ -4,7 +4,7 @@ import { exitCodeOf, openGroups } from '../compared-groups.ts'
 import { isNodeName, openSides, resultOf } from '../compared-sides.ts'
 import { errorReport } from '../error-report.ts'
 import type { Invocation } from '../invocation.ts'
-import { count, duration, printable, type Output } from '../output.ts'
+import { count, duration, printable, timeLeft, type Output } from '../output.ts'
 
 export interface VerifyFlags {
   readonly deep?: boolean
@@ -39,7 +39,8 @@ export async function verify(
         digests,
         listed: limit,
         ...(wait !== undefined && { timeoutMs: wait * 1_000 }),
-        onProgress: (checked) => output.progress(() => `${group}: ${count(checked)} keys compared`),
+        onProgress: (checked, share) =>
+          output.progress(() => `${group}: ${count(checked)} keys compared${timeLeft(began, share)}`, share),
       })
       groups.push({ ...report, seconds: Math.round(performance.now() - began) / 1_000 })
     } catch (error) {

@@ -38,8 +38,8 @@ export interface VerifyOptions {
   /** Differences listed at most; all are counted. Default 1,000. */
   readonly listed?: number
   readonly signal?: AbortSignal
-  /** Called now and then with the keys compared so far. */
-  readonly onProgress?: (checked: number) => void
+  /** Called now and then with the keys compared so far, and the share of the work that is done, at most 1. */
+  readonly onProgress?: (checked: number, share: number) => void
 }
 
 export interface Difference {
@@ -179,6 +179,9 @@ class Verification {
   readonly #suspects = new Set<string>()
   #checked = 0
   #parked = 0
+  /** Keys looked at from either side, and how many there are to look at; 0 where nobody wants to know. */
+  #seen = 0
+  #toSee = 0
 
   constructor(parts: LogParts, sink: AnySink, group: string, options: VerifyOptions, partition?: number) {
     this.#parts = parts
@@ -219,25 +222,40 @@ class Verification {
       const { signal } = this.#options
       const { keys, rows } = await differingKeys(this.#sink, state, { signal, partition: this.#partition })
       for (const key of keys) this.#suspects.add(key)
-      this.#options.onProgress?.(rows)
+      this.#options.onProgress?.(rows, 1)
       return rows
     }
+    if (this.#options.onProgress) this.#toSee = 2 * (await this.#countKeys())
     await this.#compareRows()
     await this.#compareState()
     return undefined
   }
 
+  async #countKeys(): Promise<number> {
+    const { partitions } = this.#parts.metadata
+    const all = Array.from({ length: partitions }, (_, partition) =>
+      this.#judge.heads.count(this.#sink.collection, partition),
+    )
+    return (await Promise.all(all)).reduce((sum, keys) => sum + keys, 0)
+  }
+
+  #saw(keys: number): void {
+    this.#seen += keys
+    const share = this.#toSee === 0 ? 1 : Math.min(1, this.#seen / this.#toSee)
+    this.#options.onProgress?.(this.#checked, share)
+  }
+
   /** From the sink's side: what it holds, against what the log has of it. */
   async #compareRows(): Promise<void> {
-    const { signal, onProgress } = this.#options
+    const { signal } = this.#options
     let rows: SinkRow[] = []
     const compare = async (): Promise<void> => {
       for (const [key, isEqual, isLive] of await this.#sortOut(rows)) {
         if (!isEqual) this.#suspects.add(key)
         else if (isLive) this.#checked++
       }
+      this.#saw(rows.length)
       rows = []
-      onProgress?.(this.#checked)
     }
     for await (const row of this.#sink.list!(signal ? { signal } : {})) {
       rows.push(row)
@@ -274,6 +292,7 @@ class Verification {
             const keys = live.slice(from, from + rowsAtOnce)
             const rows = await this.#sink.read!(keys)
             for (const [index, key] of keys.entries()) if (!rows[index]) this.#suspects.add(key)
+            this.#saw(keys.length)
           }
         }
       }
