@@ -130,8 +130,11 @@ describe('workers that die for other reasons', () => {
       // What is appended now waits while nobody is alive.
       child.kill('SIGKILL')
       await once(child, 'exit')
+      // None of them is to have a change in hand.
+      await log.steering.pause(group)
       await log.append(notes.put({ id: `note-${at}`, content: at }))
     }
+    await log.steering.resume(group)
     expect(await superviseUntilDone()).toBe(0)
     expect(await log.parking(group).list()).toEqual([])
     expect(await client.keys(`${prefix}:note-*`)).toHaveLength(3)
