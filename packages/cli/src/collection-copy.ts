@@ -51,7 +51,7 @@ export class CollectionCopy implements AsyncDisposable {
   static async take(
     log: Log,
     collection: AnyCollection,
-    onRow: (rows: number) => void,
+    onRead: (rows: number) => void,
     signal: AbortSignal,
   ): Promise<CollectionCopy> {
     const folder = await mkdtemp(join(tmpdir(), 'headwater-export-'))
@@ -64,7 +64,7 @@ export class CollectionCopy implements AsyncDisposable {
         const row: Row = { key, position, value: value as unknown }
         noteMembers(members, row.value)
         await rows.write(`${JSON.stringify(row)}\n`)
-        onRow(++count)
+        onRead(++count)
       }
       const positions = await endsOf(log)
       const changes = await changesBetween(log, collection, beginnings, positions)

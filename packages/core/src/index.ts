@@ -12,7 +12,7 @@ export {
   type PartitionArchived,
 } from './archive/archive.ts'
 export type { ArchiveStore } from './archive/archive-store.ts'
-export { verifyArchive, type ArchivedPartition } from './archive/verify-archive.ts'
+export { verifyArchive, type ArchivedPartition, type ArchiveReadProgress } from './archive/verify-archive.ts'
 export { directoryArchive } from './archive/directory-archive.ts'
 export { canonicalJson } from './change/canonical-json.ts'
 export type { Change, ChangeKind } from './change/change.ts'
@@ -45,7 +45,7 @@ export {
   type RebuildProgress,
   type RebuildReport,
 } from './copy/rebuild.ts'
-export { replay, type ReplayOptions, type ReplayReport } from './copy/replay.ts'
+export { replay, type ReplayOptions, type ReplayProgress, type ReplayReport } from './copy/replay.ts'
 export { errorCodes, type ErrorCode } from './errors/error-codes.ts'
 export { HeadwaterError, isHeadwaterError } from './errors/headwater-error.ts'
 export { diagnose, type Diagnosis, type DiagnoseOptions } from './doctor/diagnose.ts'

@@ -58,9 +58,15 @@ export async function checkArchive(
 ): Promise<void> {
   const store = await storeOf(options, directory)
   await using log = await openLog(options)
-  const partitions = await verifyArchive(log, store, (partition, changes) =>
-    output.progress(() => `partition ${partition}: ${count(changes)} changes read`),
-  )
+  const began = performance.now()
+  const partitions = await verifyArchive(log, store, ({ partition, partitions: of, read, left }) => {
+    const share = partitionShare(partition, of, read, left)
+    output.progress(
+      () =>
+        `partition ${partition + 1} of ${of}: ${count(read)} changes read, ${count(left)} left here${timeLeft(began, share)}`,
+      share,
+    )
+  })
   const rows = partitions.map(({ first, last, ...of }) => ({
     ...of,
     first: first ?? null,

@@ -9,7 +9,7 @@ import { CsvCells } from '../csv-cells.ts'
 import { csvText } from '../csv-text.ts'
 import type { Invocation } from '../invocation.ts'
 import { openToRead, type OpenCollection } from '../open-log.ts'
-import { count, duration } from '../output.ts'
+import { count, duration, timeLeft, type Output } from '../output.ts'
 import { formatOf, type RecordFormat } from '../record-format.ts'
 import { exitCodeOf, stopSignal, type StopReason } from '../stop-signal.ts'
 
@@ -33,12 +33,13 @@ export async function exportRecords(
   await using opened = await openToRead(options, name)
   const { log, collection } = opened
   try {
-    const onRow = (rows: number): void => output.progress(() => `${count(rows)} records read`)
-    await using copy = await CollectionCopy.take(log, collection, onRow, stop)
+    const entities = await log.count(collection)
+    await using copy = await CollectionCopy.take(log, collection, stepOf(output, 'read', entities), stop)
     let records = 0
+    const onWritten = stepOf(output, 'written', entities)
     const counted = async function* (): AsyncGenerator {
       for await (const value of copy.values()) {
-        records++
+        onWritten(++records)
         yield value
       }
     }
@@ -56,6 +57,19 @@ export async function exportRecords(
   } catch (error) {
     if (!stop.aborted) throw error
     process.exitCode = exitCodeOf(stop.reason as StopReason)
+  }
+}
+
+/** All entities are read before the first is written. While others write, there may be more of them than were counted. */
+function stepOf(output: Output, what: 'read' | 'written', counted: number): (records: number) => void {
+  const began = performance.now()
+  return (records) => {
+    const total = Math.max(counted, records)
+    const share = records / total
+    output.progress(
+      () => `${count(records)} of ${count(total)} records ${what}${timeLeft(began, share)}`,
+      share,
+    )
   }
 }
 

@@ -1,7 +1,7 @@
 import { findLost, repair, type AnySink, type Log, type LostReport, type RepairReport } from '@headwater/core'
 import { openGroups } from '../compared-groups.ts'
 import type { Invocation } from '../invocation.ts'
-import { count, printable } from '../output.ts'
+import { count, printable, timeLeft, type Output } from '../output.ts'
 
 export type LostAction = 'list' | 'revert' | 'adopt'
 
@@ -19,11 +19,14 @@ export async function lost(
   await using compared = await openGroups(options, names)
   const results: (LostReport & { readonly repaired?: RepairReport })[] = []
   for (const { group, sink } of compared.groups) {
+    const began = performance.now()
     const report = await findLost(compared.log, sink, {
       group,
-      onProgress: (checked) => output.progress(() => `${group}: ${count(checked)} rows looked at`),
+      onProgress: (checked, share) =>
+        output.progress(() => `${group}: ${count(checked)} rows looked at${timeLeft(began, share)}`, share),
     })
-    const repaired = action === 'list' ? undefined : await decide(compared.log, sink, report, action, dryRun)
+    const repaired =
+      action === 'list' ? undefined : await decide(compared.log, sink, report, { action, dryRun, output })
     results.push({ ...report, ...(repaired && { repaired }) })
   }
   const isLeft = results.some(({ keys, repaired }) => (repaired ? repaired.failed : keys.length) > 0)
@@ -33,12 +36,17 @@ export async function lost(
   )
 }
 
+interface Decision {
+  readonly action: Exclude<LostAction, 'list'>
+  readonly dryRun: boolean
+  readonly output: Output
+}
+
 async function decide(
   log: Log,
   sink: AnySink,
   { group, keys }: LostReport,
-  action: Exclude<LostAction, 'list'>,
-  dryRun: boolean,
+  { action, dryRun, output }: Decision,
 ): Promise<RepairReport> {
   const differences = keys.map(({ key, log: held }) => ({
     key,
@@ -46,11 +54,21 @@ async function decide(
     log: held,
     sink: undefined,
   }))
+  const began = performance.now()
+  const verb = action === 'adopt' ? 'adopted' : 'reverted'
   return await repair(
     log,
     sink,
     { group, differences, deep: false },
-    { dryRun, foreign: action === 'adopt' ? 'adopt' : 'remove' },
+    {
+      dryRun,
+      foreign: action === 'adopt' ? 'adopt' : 'remove',
+      onProgress: (done, total) =>
+        output.progress(
+          () => `${group}: ${count(done)} of ${count(total)} keys ${verb}${timeLeft(began, done / total)}`,
+          done / total,
+        ),
+    },
   )
 }
 

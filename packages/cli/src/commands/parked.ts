@@ -11,7 +11,7 @@ import type {
 import { CliError } from '../cli-error.ts'
 import type { Invocation } from '../invocation.ts'
 import { openLog, openToWrite } from '../open-log.ts'
-import { count, duration, printable, type Output } from '../output.ts'
+import { count, duration, printable, timeLeft, type Output } from '../output.ts'
 import { exitCodeOf, stopSignal, type StopReason } from '../stop-signal.ts'
 import { table } from '../table.ts'
 
@@ -151,7 +151,8 @@ export async function dropParked(
     throw new CliError('USAGE', 'Drop what? Give a filter such as --collection and --key, or --all.')
   }
   await using log = await openLog(options)
-  const report = await log.parking(group).drop({ ...filter, all, dryRun })
+  const onProgress = stepOf(output, 'given up')
+  const report = await log.parking(group).drop({ ...filter, all, dryRun, onProgress })
   await output.result({ group, ...report }, () => {
     return `${group}: ${count(report.keys)} keys with ${count(report.changes)} changes ${dryRun ? 'would be ' : ''}given up`
   })
@@ -164,7 +165,6 @@ export async function redriveParked(
   { rate, dryRun = false, wait = 30, ...flags }: RedriveFlags,
 ): Promise<void> {
   const signal = stopSignal()
-  const began = performance.now()
   await using log = await openLog(options)
   try {
     const report = await log.parking(group).redrive({
@@ -173,17 +173,21 @@ export async function redriveParked(
       timeoutMs: wait * 1_000,
       signal,
       ...(rate !== undefined && { changesPerSecond: rate }),
-      onProgress: (done, total) =>
-        output.progress(() => {
-          const left = ((performance.now() - began) / 1_000 / done) * (total - done)
-          return `${count(done)} of ${count(total)} keys, ${duration(left)} left`
-        }),
+      onProgress: stepOf(output, 'fed back'),
     })
     await tell(output, group, report)
   } catch (error) {
     if (!signal.aborted) throw error
     output.note('Taken back what was not on its way yet.')
     process.exitCode = exitCodeOf(signal.reason as StopReason)
+  }
+}
+
+function stepOf(output: Output, what: string): (done: number, total: number) => void {
+  const began = performance.now()
+  return (done, total) => {
+    const share = done / total
+    output.progress(() => `${count(done)} of ${count(total)} keys ${what}${timeLeft(began, share)}`, share)
   }
 }
 

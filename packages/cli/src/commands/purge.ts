@@ -8,7 +8,7 @@ import {
 import { openGroups } from '../compared-groups.ts'
 import type { Invocation } from '../invocation.ts'
 import { openLog } from '../open-log.ts'
-import { count, type Output } from '../output.ts'
+import { count, timeLeft, type Output } from '../output.ts'
 import { configOf } from '../settings.ts'
 
 export interface PurgeFlags {
@@ -34,7 +34,7 @@ export async function purgeRecords(
   await using log = await openLog(options, {
     ...(idempotencyWindowMs !== undefined && { idempotencyWindowMs }),
   })
-  const removed = await purgeIdempotencyRecords(log, { dryRun, onProgress: progressOf(output) })
+  const removed = await purgeIdempotencyRecords(log, { dryRun, onProgress: tellProgress(output) })
   await tell(output, dryRun, removed, 'idempotency records')
 }
 
@@ -46,7 +46,7 @@ export async function purgeSilentProducers(
   await using log = await openLog(options)
   const removed = await purgeProducers(log, {
     dryRun,
-    onProgress: progressOf(output),
+    onProgress: tellProgress(output),
     ...(olderThan !== undefined && { olderThanMs: olderThan }),
   })
   await tell(output, dryRun, removed, 'producers')
@@ -60,16 +60,21 @@ export async function purgeDeleted(
 ): Promise<void> {
   if (names.length === 0) {
     await using log = await openLog(options)
-    const removed = await purgeTombstones(log, { dryRun, onProgress: progressOf(output) })
+    const removed = await purgeTombstones(log, { dryRun, onProgress: tellProgress(output) })
     return await tell(output, dryRun, removed, 'tombstones beside the log')
   }
   await using opened = await openGroups(options, names)
   const groups: { readonly group: string; readonly removed: number }[] = []
   for (const { group, sink } of opened.groups) {
+    const began = performance.now()
     const removed = await purgeSinkTombstones(opened.log, sink, {
       dryRun,
-      onProgress: (found, removed) =>
-        output.progress(() => `${group}: ${count(found)} tombstones found, ${count(removed)} removed`),
+      onProgress: (found, removed, share) =>
+        output.progress(
+          () =>
+            `${group}: ${count(found)} tombstones found, ${count(removed)} removed${timeLeft(began, share)}`,
+          share,
+        ),
     })
     groups.push({ group, removed })
   }
@@ -79,9 +84,13 @@ export async function purgeDeleted(
   )
 }
 
-function progressOf(output: Output): (progress: PurgeProgress) => void {
-  return ({ partition, partitions, removed }) =>
-    output.progress(() => `partition ${partition + 1} of ${partitions}: ${count(removed)} removed`)
+function tellProgress(output: Output): (progress: PurgeProgress) => void {
+  const began = performance.now()
+  return ({ partition, partitions, removed, share }) =>
+    output.progress(
+      () => `partition ${partition + 1} of ${partitions}: ${count(removed)} removed${timeLeft(began, share)}`,
+      share,
+    )
 }
 
 function tell(output: Output, dryRun: boolean, removed: number, what: string): Promise<void> {

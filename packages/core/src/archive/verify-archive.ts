@@ -18,6 +18,15 @@ export interface ArchivedPartition {
   readonly last: number | undefined
 }
 
+export interface ArchiveReadProgress {
+  readonly partition: number
+  readonly partitions: number
+  /** Changes read so far, over all partitions. */
+  readonly read: number
+  /** Changes of this partition that are still to be read. */
+  readonly left: number
+}
+
 /**
  * Reads everything that is archived of a log, checksums and continuity included.
  *
@@ -26,12 +35,14 @@ export interface ArchivedPartition {
 export async function verifyArchive(
   log: Log,
   store: ArchiveStore,
-  onProgress: (partition: number, changes: number) => void = () => {},
+  onProgress: (progress: ArchiveReadProgress) => void = () => {},
 ): Promise<ArchivedPartition[]> {
   const { connection, keys, deadlineMs, hasher, metadata, collections, namespace } = logParts(log)
   const archived = { namespace, lineage: metadata.lineage }
   const context = { hasher, buckets: metadata.buckets, collections }
   const found: ArchivedPartition[] = []
+  const { partitions } = metadata
+  let readBefore = 0
   for (const [partition, of] of keys.partitions.entries()) {
     const header = await readHeader(connection, of, deadlineMs)
     if (!header) throw missingHeader(namespace, partition)
@@ -42,8 +53,11 @@ export async function verifyArchive(
       changes += batch.changes.length
       first ??= batch.first
       last = batch.last
-      onProgress(partition, changes)
+      // A failover may have lost the end of what is archived.
+      const left = Math.max(0, segments.at(-1)!.last.sequence - last)
+      onProgress({ partition, partitions, read: readBefore + changes, left })
     }
+    readBefore += changes
     const bytes = segments.reduce((sum, segment) => sum + segment.bytes, 0)
     found.push({ partition, segments: segments.length, bytes, changes, first, last })
   }

@@ -1,8 +1,9 @@
 import { locate } from '../append/prepare.ts'
 import { checkKey } from '../change/key.ts'
 import type { Change } from '../change/change.ts'
-import { compareStamps, stampZero } from '../change/stamp.ts'
+import { compareStamps, stampZero, type Stamp } from '../change/stamp.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
+import { historyOf } from '../log/history.ts'
 import { logParts, type Log, type LogParts } from '../namespace/log.ts'
 import { parkedField } from '../parking/parked-key.ts'
 import { persist } from '../redis/persist.ts'
@@ -25,6 +26,16 @@ export interface ReplayOptions {
    * value from the history: that would take readers back. Default false.
    */
   readonly force?: boolean
+  /** Called now and then. */
+  readonly onProgress?: (progress: ReplayProgress) => void
+}
+
+/** How far a replay is: a history is picked out of all changes of its partition, then given to the sink change by change. */
+export interface ReplayProgress {
+  readonly step: 'reading' | 'applying'
+  /** Changes of the partition, then of the key. */
+  readonly done: number
+  readonly total: number
 }
 
 export interface ReplayReport {
@@ -34,6 +45,9 @@ export interface ReplayReport {
   readonly offered: number
   readonly applied: number
 }
+
+/** So many are read between two calls of `onProgress`. */
+const changesAtOnce = 500
 
 /**
  * Gives one key to a sink again, through its ordinary, stamp-gated way. Its partition is taken from its worker for that
@@ -52,7 +66,7 @@ export async function replay(
   const { collection } = sink
   checkKey(collection.name, key)
   const group = options.group ?? (await groupFeeding(parts, sink))
-  const { from = sink.takes === 'events' ? 'history' : 'state', force = false } = options
+  const { from = sink.takes === 'events' ? 'history' : 'state', force = false, onProgress } = options
   if (from === 'state' || force) checkStart(group, sink, 'state')
   const { hasher, metadata } = parts
   const router = { hasher, partitions: metadata.partitions, buckets: metadata.buckets }
@@ -79,26 +93,43 @@ export async function replay(
       const [change] = await latest.read(collection, [key])
       if (change) changes.push(change)
     } else {
-      for await (const change of log.history(collection, key)) {
-        // What the group has yet to get comes by itself.
-        if (compareStamps(change.stamp, lease.checkpoint) <= 0) changes.push(change)
-      }
+      const upToCheckpoint = changesUpTo(log, partition, lease.checkpoint, onProgress)
+      for await (const change of historyOf(upToCheckpoint, collection, key)) changes.push(change)
     }
     if (changes.length === 0) throw absent(collection.name, key)
     const state = new StateReader(parts.connection, parts.keys, router, parts.deadlineMs)
     const presentation = new Presentation(guarded, state)
     let applied = 0
-    for (const change of changes) {
+    for (const [at, change] of changes.entries()) {
       const [presented] = from === 'state' ? [{ change }] : await presentation.present([change])
       if ('error' in presented!) throw presented.error
       const signal = AbortSignal.timeout(60_000)
       const [outcome] = await opened.apply([presented!.change], { ...stampZero, branch: '' }, { signal })
       if (outcome!.kind === 'retry' || outcome!.kind === 'reject') throw outcome!.error
       if (outcome!.kind === 'applied') applied++
+      onProgress?.({ step: 'applying', done: at + 1, total: changes.length })
     }
     return { group, partition, offered: changes.length, applied }
   } finally {
     await opened.close()
+  }
+}
+
+/** What the group has had. What it has yet to get comes by itself. */
+async function* changesUpTo(
+  log: Log,
+  partition: number,
+  checkpoint: Stamp,
+  onProgress: ReplayOptions['onProgress'],
+): AsyncGenerator<Change> {
+  let first: number | undefined
+  for await (const change of log.read(partition)) {
+    const { sequence } = change.stamp
+    if (compareStamps(change.stamp, checkpoint) > 0) return
+    first ??= sequence
+    const [done, total] = [sequence - first + 1, checkpoint.sequence - first + 1]
+    if (done % changesAtOnce === 0 || done === total) onProgress?.({ step: 'reading', done, total })
+    yield change
   }
 }
 

@@ -41,8 +41,8 @@ export interface FindLostOptions {
   /** The group that feeds the sink. Default as for `verify`. */
   readonly group?: string
   readonly signal?: AbortSignal
-  /** Called now and then with the rows looked at so far. */
-  readonly onProgress?: (checked: number) => void
+  /** Called now and then with the rows looked at so far, and the share of the work that is done, at most 1. */
+  readonly onProgress?: (checked: number, share: number) => void
 }
 
 const rowsAtOnce = 500
@@ -82,13 +82,15 @@ class Search {
     const { signal, onProgress } = this.#options
     const ranges = await this.#ranges()
     const early = await this.#headers()
+    const total = onProgress ? await this.#judge.heads.countAll(this.#sink.collection) : 0
     const suspects: string[] = []
     let checked = 0
     for await (const { key, stamp } of this.#sink.list!(signal ? { signal } : {})) {
       if (!hasSurvived(early[this.#partitionOf(key)]!, stamp)) suspects.push(key)
       checked++
-      if (checked % rowsAtOnce === 0) onProgress?.(checked)
+      if (checked % rowsAtOnce === 0) onProgress?.(checked, Math.min(1, checked / total))
     }
+    onProgress?.(checked, 1)
     const keys: LostKey[] = []
     for (let from = 0; from < suspects.length; from += rowsAtOnce) {
       signal?.throwIfAborted()

@@ -175,6 +175,17 @@ export class Log implements AsyncDisposable {
   }
 
   /**
+   * How many live entities a collection has; not one moment for all of them.
+   *
+   * @throws HeadwaterError STATE_REQUIRED
+   */
+  async count(collection: AnyCollection): Promise<number> {
+    if (this.#closed) throw this.#closedError('count')
+    this.#checkCollection(collection)
+    return await this.#state.count(collection)
+  }
+
+  /**
    * Every live entity of a collection, in no order, each once. Not one moment: each is as it was when it was read. Whatever
    * changed meanwhile stands in the log behind the `end` of each partition that was asked for before.
    *

@@ -30,6 +30,8 @@ export interface DropOptions extends ParkedFilter {
   readonly all?: boolean
   /** Only says what would be given up. Default false. */
   readonly dryRun?: boolean
+  /** Called as keys get done, with how many of them are. */
+  readonly onProgress?: (done: number, total: number) => void
 }
 
 export interface DropReport {
@@ -148,15 +150,16 @@ export class Parking {
    *
    * @throws HeadwaterError OPTION_INVALID without a filter
    */
-  async drop({ all = false, dryRun = false, ...filter }: DropOptions): Promise<DropReport> {
+  async drop({ all = false, dryRun = false, onProgress, ...filter }: DropOptions): Promise<DropReport> {
     if (!all && Object.values(filter).every((given) => given === undefined)) {
       throw new HeadwaterError('OPTION_INVALID', 'drop needs to know what: a filter, or `all: true`.')
     }
     const selected = await this.#list.find(filter)
     const report = { dryRun, keys: selected.length, changes: 0 }
-    for (const found of selected) {
+    for (const [at, found] of selected.entries()) {
       if (dryRun) report.changes += found.entry.changes
       else report.changes += await this.#dropAll(found)
+      onProgress?.(at + 1, selected.length)
     }
     return report
   }

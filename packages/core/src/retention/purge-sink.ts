@@ -1,4 +1,4 @@
-import { locate } from '../append/prepare.ts'
+import { locate, type Router } from '../append/prepare.ts'
 import { compareStamps, type Stamp } from '../change/stamp.ts'
 import { checkKnown } from '../collection/known-collections.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
@@ -9,17 +9,19 @@ import { missingHeader } from '../namespace/metadata.ts'
 import { parkedField } from '../parking/parked-key.ts'
 import { persist } from '../redis/persist.ts'
 import type { AnySink } from '../sink/sink.ts'
+import { StateHeads } from '../state/state-heads.ts'
 
 export interface PurgeSinkOptions {
   /** Only counts what would go. Default false. */
   readonly dryRun?: boolean
   /** Ends between two steps. */
   readonly signal?: AbortSignal
-  /** Told after every step: tombstones found that may go, and those that went. */
-  readonly onProgress?: (found: number, removed: number) => void
+  /** Told after every step: tombstones found that may go, those that went, and the share of the work that is done, at most 1. */
+  readonly onProgress?: (found: number, removed: number, share: number) => void
 }
 
 const keysAtOnce = 100
+const rowsAtOnce = 500
 
 /**
  * Lets a sink go of its tombstones whose delete is trimmed. By then no older change of the key can come any more: groups,
@@ -51,9 +53,13 @@ export async function purgeSinkTombstones(
     )
   }
   const floors = await Promise.all(parts.keys.partitions.map((_, partition) => trimmedTo(parts, partition)))
-  const router = { hasher: parts.hasher, ...parts.metadata }
+  const router: Router = { hasher: parts.hasher, ...parts.metadata }
+  const heads = new StateHeads(parts.connection, parts.keys, router, parts.deadlineMs)
+  const rows = onProgress ? await heads.countAll(sink.collection) : 0
+  let listed = 0
   let found = 0
   let removed = 0
+  const tell = (): void => onProgress?.(found, removed, Math.min(1, listed / Math.max(1, rows)))
   let some: { key: string; partition: number }[] = []
   const flush = async (): Promise<void> => {
     signal?.throwIfAborted()
@@ -68,9 +74,10 @@ export async function purgeSinkTombstones(
     const outcomes = dryRun ? [] : await replace(replacements)
     removed += dryRun ? replacements.length : outcomes.filter(({ kind }) => kind === 'replaced').length
     some = []
-    onProgress?.(found, removed)
+    tell()
   }
   for await (const { key, deleted, stamp } of list(signal && { signal })) {
+    if (++listed % rowsAtOnce === 0) tell()
     if (!deleted || key === '') continue
     const { partition } = locate(router, sink.collection, key)
     if (compareStamps(stamp, floors[partition]!) > 0) continue
@@ -79,6 +86,7 @@ export async function purgeSinkTombstones(
     if (some.length === keysAtOnce) await flush()
   }
   if (some.length > 0) await flush()
+  onProgress?.(found, removed, 1)
   return removed
 }
 

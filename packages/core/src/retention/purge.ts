@@ -20,14 +20,17 @@ export interface PurgeOptions {
   readonly dryRun?: boolean
   /** Ends between two steps. */
   readonly signal?: AbortSignal
-  /** Told after every step: partitions done, of how many, and what is (in a dry run: would be) gone so far. */
+  /** Told after every step. */
   readonly onProgress?: (progress: PurgeProgress) => void
 }
 
 export interface PurgeProgress {
   readonly partition: number
   readonly partitions: number
+  /** What is (in a dry run: would be) gone so far, over all partitions. */
   readonly removed: number
+  /** Of the work that is done, at most 1. */
+  readonly share: number
 }
 
 export interface PurgeProducersOptions extends PurgeOptions {
@@ -49,9 +52,11 @@ const fieldsAtOnce = 500
 export async function purgeIdempotencyRecords(log: Log, options: PurgeOptions = {}): Promise<number> {
   const { keys, resultsWindowMs } = logParts(log)
   const steps = new Steps(log, 'purging idempotency records', options)
+  steps.toLookAt = keys.partitions.length
   for (const { header, results } of keys.partitions) {
     const input = { keys: [header, ...results], args: [resultsWindowMs, steps.dry] }
-    await steps.step((client) => purgeResultsScript.run(client, input))
+    await steps.remove((client) => purgeResultsScript.run(client, input))
+    steps.looked(1)
     steps.next()
   }
   return steps.removed
@@ -76,6 +81,7 @@ export async function purgeProducers(log: Log, options: PurgeProducersOptions = 
   const steps = new Steps(log, 'purging producers', options)
   const [seconds] = await steps.persist((client) => client.time())
   const before = Number(seconds) * 1_000 - olderThanMs
+  await steps.count(keys.partitions.map(({ producers }) => producers))
   for (const { header, producers } of keys.partitions) {
     for (let cursor = '0'; ;) {
       const [next, entries] = await steps.persist((client) =>
@@ -83,7 +89,8 @@ export async function purgeProducers(log: Log, options: PurgeProducersOptions = 
       )
       const names = entries.filter((_, at) => at % 2 === 0 && entries[at] !== '')
       const input = { keys: [header, producers], args: [before, steps.dry, ...names] }
-      await steps.step((client) => purgeProducersScript.run(client, input))
+      await steps.remove((client) => purgeProducersScript.run(client, input))
+      steps.looked(entries.length / 2)
       if (next === '0') break
       cursor = next
     }
@@ -105,9 +112,15 @@ export async function purgeTombstones(log: Log, options: PurgeOptions = {}): Pro
     ({ state, decider }) => state !== 'none' && !decider,
   )
   const steps = new Steps(log, 'purging tombstones', options)
+  const buckets = Array.from({ length: metadata.buckets }, (_, bucket) => bucket)
+  await steps.count(
+    keys.partitions.flatMap(({ heads }) =>
+      collections.flatMap(({ name }) => buckets.map((bucket) => heads(name, bucket))),
+    ),
+  )
   for (const { header, heads } of keys.partitions) {
     for (const { name } of collections) {
-      for (let bucket = 0; bucket < metadata.buckets; bucket++) {
+      for (const bucket of buckets) {
         const hash = heads(name, bucket)
         for (let cursor = '0'; ;) {
           const [next, entries] = await steps.persist((client) =>
@@ -119,7 +132,8 @@ export async function purgeTombstones(log: Log, options: PurgeOptions = {}): Pro
             if (field !== '' && decodeHead(entries[at + 1]!).deleted) deleted.push(field)
           }
           const input = { keys: [header, hash], args: [steps.dry, ...deleted] }
-          if (deleted.length > 0) await steps.step((client) => purgeTombstonesScript.run(client, input))
+          if (deleted.length > 0) await steps.remove((client) => purgeTombstonesScript.run(client, input))
+          steps.looked(entries.length / 2)
           if (next.toString() === '0') break
           cursor = next.toString()
         }
@@ -133,12 +147,15 @@ export async function purgeTombstones(log: Log, options: PurgeOptions = {}): Pro
 /** What every purge does between two of its steps. */
 class Steps {
   removed = 0
+  /** So much there is to look at. */
+  toLookAt = 0
   /** What scripts are told: 1 to only count. */
   readonly dry: 0 | 1
   readonly #log: Log
   readonly #doing: string
   readonly #options: PurgeOptions
   #partition = 0
+  #looked = 0
 
   constructor(log: Log, doing: string, options: PurgeOptions) {
     this.#log = log
@@ -154,11 +171,25 @@ class Steps {
     return await persist(connection, options, command)
   }
 
+  /** Counts the fields that there are to look at, where somebody wants to know. */
+  async count(hashes: readonly string[]): Promise<void> {
+    if (!this.#options.onProgress) return
+    const lengths = await this.persist((client) => Promise.all(hashes.map((hash) => client.hlen(hash))))
+    this.toLookAt = lengths.reduce((sum, length) => sum + length, 0)
+  }
+
   /** Runs a script that answers how much it removed. */
-  async step(run: (client: RedisClient) => Promise<unknown>): Promise<void> {
+  async remove(run: (client: RedisClient) => Promise<unknown>): Promise<void> {
     this.removed += Number(await this.persist(run))
-    const { partitions } = this.#log
-    this.#options.onProgress?.({ partition: this.#partition, partitions, removed: this.removed })
+  }
+
+  /** Ends a step, in which so much was looked at. */
+  looked(number: number): void {
+    this.#looked += number
+    // What is written meanwhile was not counted.
+    const share = Math.min(1, this.#looked / Math.max(1, this.toLookAt))
+    const [partition, { partitions }] = [this.#partition, this.#log]
+    this.#options.onProgress?.({ partition, partitions, removed: this.removed, share })
   }
 
   /** On to the next partition. */

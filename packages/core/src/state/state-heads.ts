@@ -74,6 +74,14 @@ export class StateHeads {
     } while (cursor !== '0')
   }
 
+  /** How many keys a collection has, deleted ones included. */
+  async countAll(collection: AnyCollection): Promise<number> {
+    const counts = await Promise.all(
+      this.#keys.partitions.map((_, partition) => this.count(collection, partition)),
+    )
+    return counts.reduce((sum, keys) => sum + keys, 0)
+  }
+
   /** How many keys a partition has, deleted ones included. */
   async count(collection: AnyCollection, partition: number): Promise<number> {
     const of = this.#keys.partitions[partition]!

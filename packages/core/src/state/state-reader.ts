@@ -44,6 +44,29 @@ export class StateReader {
     return await entitiesOf(this.#router, this, collection, keys)
   }
 
+  /**
+   * How many live entities there are, every bucket at a moment of its own.
+   *
+   * @throws HeadwaterError STATE_REQUIRED
+   */
+  async count(collection: AnyCollection): Promise<number> {
+    checkValuesKept(collection)
+    const options = { doing: `counting the keys of ${collection.name}`, deadlineMs: this.#deadlineMs }
+    const lengths = await Promise.all(
+      this.#keys.partitions.map(({ values }) =>
+        persist(this.#connection, options, (client) =>
+          Promise.all(
+            Array.from({ length: this.#router.buckets }, (_, bucket) =>
+              client.hlen(values(collection.name, bucket)),
+            ),
+          ),
+        ),
+      ),
+    )
+    // The empty field stands for nobody.
+    return lengths.flat().reduce((sum, length) => sum + Math.max(0, length - 1), 0)
+  }
+
   /** What is kept of these keys, deleted ones included. */
   async records(collection: AnyCollection, keys: readonly string[]): Promise<(StateRecord | undefined)[]> {
     const buckets = new Map<string, { keys: string[]; args: string[]; indexes: number[] }>()

@@ -225,18 +225,10 @@ class Verification {
       this.#options.onProgress?.(rows, 1)
       return rows
     }
-    if (this.#options.onProgress) this.#toSee = 2 * (await this.#countKeys())
+    if (this.#options.onProgress) this.#toSee = 2 * (await this.#judge.heads.countAll(this.#sink.collection))
     await this.#compareRows()
     await this.#compareState()
     return undefined
-  }
-
-  async #countKeys(): Promise<number> {
-    const { partitions } = this.#parts.metadata
-    const all = Array.from({ length: partitions }, (_, partition) =>
-      this.#judge.heads.count(this.#sink.collection, partition),
-    )
-    return (await Promise.all(all)).reduce((sum, keys) => sum + keys, 0)
   }
 
   #saw(keys: number): void {

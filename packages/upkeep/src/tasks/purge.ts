@@ -17,8 +17,7 @@ export const purge: Task = task({
     const steps = 3 + purged.length
     const step = (at: number) => ({
       signal,
-      onProgress: ({ partition, partitions }: PurgeProgress) =>
-        progress((at + partition / partitions) / steps),
+      onProgress: ({ share }: PurgeProgress) => progress((at + share) / steps),
     })
     const idempotencyRecords = await purgeIdempotencyRecords(log, step(0))
     const producers = await purgeProducers(log, {
@@ -28,8 +27,10 @@ export const purge: Task = task({
     const tombstones = await purgeTombstones(log, step(2))
     const sinkTombstones: Record<string, number> = {}
     for (const [at, [group, sink]] of purged.entries()) {
-      progress((3 + at) / steps)
-      sinkTombstones[group] = await purgeSinkTombstones(log, sink, { signal })
+      sinkTombstones[group] = await purgeSinkTombstones(log, sink, {
+        signal,
+        onProgress: (_found, _removed, share) => progress((3 + at + share) / steps),
+      })
     }
     return { idempotencyRecords, producers, tombstones, sinkTombstones }
   },
