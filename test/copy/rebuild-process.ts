@@ -3,7 +3,7 @@ import { notes } from '@headwater/conformance'
 import { connect, rebuild, type Sink, type SinkVersions } from '@headwater/core'
 import { postgresSink } from '@headwater/postgres'
 import { redisSink } from '@headwater/redis'
-import { Redis, type RedisOptions } from 'ioredis'
+import { Redis, type Command, type RedisOptions } from 'ioredis'
 import { Pool } from 'pg'
 import { swappedDatabases, type CrashPoint, type RebuildProcessOptions } from './rebuild-process-options.ts'
 
@@ -37,9 +37,9 @@ function sinkOf(): Sink {
 /** Each script in the switch of the versions is a point of its own. */
 function watchedClient(options: RedisOptions): Redis {
   const client = new Redis(options)
-  const send = client.evalsha.bind(client) as (...args: unknown[]) => Promise<unknown>
-  client.evalsha = (...args: unknown[]) =>
-    switching ? point('switch-script', () => send(...args)) : send(...args)
+  const send = client.sendCommand.bind(client) as (command: Command) => Promise<unknown>
+  client.sendCommand = (command: Command) =>
+    switching && command.name === 'evalsha' ? point('switch-script', () => send(command)) : send(command)
   return client
 }
 

@@ -86,6 +86,7 @@ export type { ParkedChange, ParkedDetail, ParkedEntry, ParkedFilter } from './pa
 export type { DropOptions, DropReport, EditOptions, ParkedName, Parking } from './parking/parking.ts'
 export type { RedriveOptions, RedriveReport } from './parking/redrive.ts'
 export type { Origin, OriginOptions, OriginOutcome, OriginValue } from './origin/origin.ts'
+export { EncodedCommand } from './redis/encoded-command.ts'
 export type { ClusterTarget, Credentials, RedisTarget } from './redis/target.ts'
 export { rewind, type RewindOptions, type RewoundPartition } from './group/rewind.ts'
 export { retireGroup, type RetireOptions } from './group/retire-group.ts'

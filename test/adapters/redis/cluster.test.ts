@@ -52,15 +52,14 @@ function pausingClient(nth: number): { client: RedisClient; paused: Promise<unkn
     client: {
       isCluster: true,
       options: {},
-      async evalsha(digest, numberOfKeys, rest) {
+      async sendCommand(command) {
         if (++scripts >= nth) {
           const told = once(gate, 'go on')
           gate.emit('paused')
           await told
         }
-        return client.evalsha(digest, numberOfKeys, rest)
+        return client.sendCommand(command)
       },
-      eval: (source, numberOfKeys, rest) => client.eval(source, numberOfKeys, rest),
     },
     paused: once(gate, 'paused'),
     goOn: () => gate.emit('go on'),

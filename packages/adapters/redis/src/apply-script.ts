@@ -29,19 +29,23 @@ const applyScript = script(partitionSource, sumsSource, applySource)
 /** A change in the words of Redis. */
 export interface Write {
   readonly change: Change
+  /** Where it stands among the changes that are applied together. */
+  readonly at: number
   readonly dataKey: string
   /** None for a delete; the string, or fields and contents. */
   readonly parts: readonly string[]
 }
 
 /** @throws HeadwaterError SINK_REJECTED when the entity has no usable data key, or its value does not fit the layout */
-export function toWrite({ dataKeys, layout }: RedisTarget, change: Change): Write {
-  return { change, dataKey: dataKeys.of(change.key), parts: partsOf(change, layout) }
+export function toWrite({ dataKeys, layout }: RedisTarget, change: Change, at: number): Write {
+  return { change, at, dataKey: dataKeys.of(change.key), parts: partsOf(change, layout) }
 }
 
-function partsOf({ kind, payload, value }: Change, layout: RedisTarget['layout']): readonly string[] {
-  if (kind === 'delete') return []
-  return layout === 'json' ? [payload] : toHashFields(value)
+/** @throws HeadwaterError SINK_REJECTED when the value does not fit the layout */
+export function partsOf(change: Change, layout: RedisTarget['layout']): readonly string[] {
+  if (change.kind === 'delete') return []
+  // Looking at the value would parse the payload.
+  return layout === 'json' ? [change.payload] : toHashFields(change.value)
 }
 
 export interface ApplyOptions {
@@ -53,11 +57,9 @@ export interface ApplyOptions {
   readonly progress?: { readonly position: SinkPosition; readonly calls: number }
 }
 
-export type Outcomes = ReadonlyMap<Change, Outcome>
-
 export interface Applied {
-  /** One for the change of each write. */
-  readonly outcomes: Outcomes
+  /** One for each write. */
+  readonly outcomes: readonly Outcome[]
   /** The calls confirmed now; 0 where they are counted elsewhere. */
   readonly calls: number
 }
@@ -83,26 +85,33 @@ export async function applyWrites(
     dataType(target.layout),
   ]
   for (const { change, parts } of writes) {
-    args.push(rowRecord(change), String(parts.length))
-    for (const part of parts) args.push(part)
+    args.push(rowRecord(change))
+    if (target.layout === 'json') {
+      args.push(parts[0] ?? '')
+    } else {
+      args.push(String(parts.length))
+      for (const part of parts) args.push(part)
+    }
   }
   const reply = textReply(await runScript(target, applyScript, { keys, args }))
-  const [answer = '', detail = '', ...answers] = reply
+  const [answer = '', detail = '', letters = '', ...obstacles] = reply
   refuseUnlessDone(target, right, answer, detail)
-  const outcomes = writes.map(
-    (write, index) => [write.change, outcomeOf(write, answers[index] ?? '')] as const,
-  )
-  return { outcomes: new Map(outcomes), calls: Number(detail) }
+  let met = 0
+  const outcomes = writes.map((write, index) => {
+    const letter = letters[index]
+    if (letter === 'a') return applied
+    if (letter === 's') return stale
+    return rejected(write, letter === 't' ? 'taken' : 'type', obstacles[met++] ?? '')
+  })
+  return { outcomes, calls: Number(detail) }
 }
 
-function outcomeOf({ change, dataKey }: Write, answer: string): Outcome {
-  if (answer === 'applied') return applied
-  if (answer === 'stale') return stale
-  const [, problem, detail] = /^(\w+) (.*)$/s.exec(answer) ?? []
+/** @param obstacle the entity that the data key is taken by, or the type of what is there */
+function rejected({ change, dataKey }: Write, problem: 'taken' | 'type', obstacle: string): Outcome {
   const what =
     problem === 'taken'
-      ? `belongs to the entity ${JSON.stringify(detail)}. The option \`key\` must give each entity a key of its own.`
-      : `holds a ${detail}, which is not ours to overwrite. Move it away, or give the entities other keys.`
+      ? `belongs to the entity ${JSON.stringify(obstacle)}. The option \`key\` must give each entity a key of its own.`
+      : `holds a ${obstacle}, which is not ours to overwrite. Move it away, or give the entities other keys.`
   return reject(
     new HeadwaterError(
       'SINK_REJECTED',

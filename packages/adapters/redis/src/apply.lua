@@ -6,12 +6,13 @@
 --   ARGV[3] 'same': the fence must be the stored one; 'newest': none newer may be stored, and it is stored
 --   ARGV[4] position, or '' where positions are stored elsewhere   ARGV[5] calls confirmed so far
 --   ARGV[6] type of data keys: 'string' or 'hash'
---   then for each change: record, number of parts, parts: none for a delete, the string, or fields and contents
--- Returns {'fenced', stored fence or ''}, {'rolled back'}, or {'done', confirmed calls, outcome …}:
---   'applied', 'stale', 'taken <entity key>' (by another entity), 'type <type>' (of what is there instead)
+--   then for each change its record, and: the string ('' for a delete), or number of parts, fields and contents
+-- Returns {'fenced', stored fence or ''}, {'rolled back'}, or {'done', confirmed calls, a letter for each change, detail …}:
+--   a applied, s stale, t taken (detail: by which entity), w wrong type (detail: of what is there instead)
 --
 -- Scripts are not rolled back. So everything that can be wrong with a change is looked at before the first write,
 -- and bookkeeping is written last: a script that is stopped half-way has written data that is written again.
+local call, sub, unpack_numbers = redis.call, string.sub, struct.unpack
 local rows_key, fences_key, sums_key, first_data_key = KEYS[1], KEYS[2], KEYS[3], 4
 local partition, fence, fence_rule, position = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local confirmed, data_type, first_change = tonumber(ARGV[5]), ARGV[6], 7
@@ -20,8 +21,10 @@ local partition_number = tonumber(string.match(partition, '^%d+'))
 
 -- unpack fails at about 8,000 values. An even number keeps pairs together.
 local CHUNK = 3000
--- Where the entity's key begins in a record.
+-- A record but for the entity's key, and where that begins.
+local RECORD = '>I6I6I4I4I2I2B'
 local ENTITY_KEY = 26
+local APPLIED, STALE, TAKEN, WRONG_TYPE = 'a', 's', 't', 'w'
 
 local function call_in_chunks(values, first, last, command, key)
   for from = first, last, CHUNK do
@@ -43,18 +46,25 @@ local function held_records()
   return held
 end
 
+local sums = {}
+
+-- Counts the row as written, if it may be.
 local function judge(data_key, record, held)
+  local epoch, sequence, high, low, of, bucket, live = unpack_numbers(RECORD, record)
   -- Nobody but a stranger writes a shorter record; it is as none.
-  if held and #held >= ENTITY_KEY - 1 then
-    local holder = string.sub(held, ENTITY_KEY)
-    if holder ~= string.sub(record, ENTITY_KEY) then return 'taken ' .. holder end
-    local epoch, sequence = struct.unpack('>I6I6', record)
-    local held_epoch, held_sequence = struct.unpack('>I6I6', held)
-    if epoch < held_epoch or (epoch == held_epoch and sequence <= held_sequence) then return 'stale' end
+  local is_held = held and #held >= ENTITY_KEY - 1
+  local held_epoch, held_sequence, held_high, held_low, held_of, held_bucket, held_live
+  if is_held then
+    local holder = sub(held, ENTITY_KEY)
+    if holder ~= sub(record, ENTITY_KEY) then return TAKEN, holder end
+    held_epoch, held_sequence, held_high, held_low, held_of, held_bucket, held_live = unpack_numbers(RECORD, held)
+    if epoch < held_epoch or (epoch == held_epoch and sequence <= held_sequence) then return STALE end
   end
-  local found = redis.call('TYPE', data_key)['ok']
-  if found ~= 'none' and found ~= data_type then return 'type ' .. found end
-  return 'applied'
+  local found = call('TYPE', data_key)['ok']
+  if found ~= 'none' and found ~= data_type then return WRONG_TYPE, found end
+  if is_held then add_row(sums, partition_number, -1, held_high, held_low, held_of, held_bucket, held_live) end
+  add_row(sums, partition_number, 1, high, low, of, bucket, live)
+  return APPLIED
 end
 
 local held_fence, held_position, calls = read_partition(fences_key, partition)
@@ -64,29 +74,31 @@ if not may_write then return { 'fenced', held_fence or '' } end
 if calls < confirmed then return { 'rolled back' } end
 
 local held = held_records()
-local reply, records, removed, strings, hashes, sums = { 'done', '0' }, {}, {}, {}, {}, {}
-local at = first_change
+local reply, outcomes, records, removed, strings, hashes = { 'done', '0', '' }, {}, {}, {}, {}, {}
+local written, at = 0, first_change
 for index = first_data_key, #KEYS do
-  local data_key, record, parts = KEYS[index], ARGV[at], tonumber(ARGV[at + 1])
-  local first, last = at + 2, at + 1 + parts
-  local outcome = judge(data_key, record, held[data_key])
-  if outcome == 'applied' then
-    add_to_sums(sums, partition_number, held[data_key], -1)
-    add_to_sums(sums, partition_number, record, 1)
+  local data_key, record, content = KEYS[index], ARGV[at], ARGV[at + 1]
+  local is_delete, last = content == '', at + 1
+  if data_type == 'hash' then
+    is_delete, last = content == '0', last + tonumber(content)
+  end
+  local outcome, detail = judge(data_key, record, held[data_key])
+  outcomes[index - first_data_key + 1] = outcome
+  if detail then reply[#reply + 1] = detail end
+  if outcome == APPLIED then
     -- Another entity of this batch may be given the same data key.
     held[data_key] = record
-    records[#records + 1] = data_key
-    records[#records + 1] = record
-    if parts == 0 then
+    records[written + 1], records[written + 2] = data_key, record
+    written = written + 2
+    if is_delete then
       removed[#removed + 1] = data_key
     elseif data_type == 'string' then
-      strings[#strings + 1] = data_key
-      strings[#strings + 1] = ARGV[first]
+      local count = #strings
+      strings[count + 1], strings[count + 2] = data_key, content
     else
-      hashes[#hashes + 1] = { data_key, first, last }
+      hashes[#hashes + 1] = { data_key, at + 2, last }
     end
   end
-  reply[#reply + 1] = outcome
   at = last + 1
 end
 
@@ -100,10 +112,9 @@ for _, hash in ipairs(hashes) do
   redis.call('DEL', data_key)
   call_in_chunks(ARGV, first, last, 'HSET', data_key)
 end
-call_in_chunks(records, 1, #records, 'HSET', rows_key)
+call_in_chunks(records, 1, written, 'HSET', rows_key)
 if sums_key ~= fences_key then keep_sums(sums_key, sums) end
 if held_fence ~= fence then redis.call('HSET', fences_key, fence_field, fence) end
-if position ~= '' then
-  reply[2] = store_progress(fences_key, partition, held_position, position, calls)
-end
+if position ~= '' then reply[2] = store_progress(fences_key, partition, held_position, position, calls) end
+reply[3] = table.concat(outcomes)
 return reply

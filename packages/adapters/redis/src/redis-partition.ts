@@ -8,14 +8,7 @@ import {
   type SinkPartition,
   type SinkPosition,
 } from '@headwater/core'
-import {
-  applyWrites,
-  toWrite,
-  type Applied,
-  type ApplyOptions,
-  type Outcomes,
-  type Write,
-} from './apply-script.ts'
+import { applyWrites, toWrite, type ApplyOptions, type Write } from './apply-script.ts'
 import { snapshotOf } from './kept-sums.ts'
 import { snapshotOfPlaces } from './places-digest.ts'
 import { storePosition, type PartitionRight, type Progress } from './partition-scripts.ts'
@@ -47,12 +40,11 @@ export class RedisPartition implements SinkPartition {
     { signal }: { signal: AbortSignal },
   ): Promise<readonly Outcome[]> {
     signal.throwIfAborted()
-    const { writes, rejected } = this.#toWrites(changes)
-    const results = this.#target.client.isCluster
-      ? await this.#applyToCluster(writes, position)
-      : await this.#applyToServer(writes, position)
-    const outcomes: Outcomes = new Map([...rejected, ...results])
-    return changes.map((change) => outcomes.get(change) as Outcome)
+    const outcomes = new Array<Outcome>(changes.length)
+    const writes = this.#toWrites(changes, outcomes)
+    if (this.#target.client.isCluster) await this.#applyToCluster(writes, position, outcomes)
+    else await this.#applyToServer(writes, position, outcomes)
+    return outcomes
   }
 
   async advance(position: SinkPosition): Promise<void> {
@@ -71,30 +63,28 @@ export class RedisPartition implements SinkPartition {
     // Nothing is held open, and the fence stays: the next owner's is greater.
   }
 
-  #toWrites(changes: readonly Change[]): { writes: Write[]; rejected: Outcomes } {
+  /** Of those changes that can be written; what cannot has its outcome. */
+  #toWrites(changes: readonly Change[], outcomes: Outcome[]): Write[] {
     const writes: Write[] = []
-    const rejected = new Map<Change, Outcome>()
-    for (const change of changes) {
+    for (const [at, change] of changes.entries()) {
       try {
-        writes.push(toWrite(this.#target, change))
+        writes.push(toWrite(this.#target, change, at))
       } catch (error) {
         if (!isHeadwaterError(error, 'SINK_REJECTED')) throw error
-        rejected.set(change, reject(error))
+        outcomes[at] = reject(error)
       }
     }
-    return { writes, rejected }
+    return writes
   }
 
   /** Also without a single write, for the position. */
-  async #applyToServer(writes: readonly Write[], position: SinkPosition): Promise<Outcomes> {
-    const { outcomes, calls } = await this.#applyOrMakeRoom(writes, {
+  async #applyToServer(writes: readonly Write[], position: SinkPosition, outcomes: Outcome[]): Promise<void> {
+    this.#calls = await this.#applyOrMakeRoom(writes, outcomes, {
       place: this.#target.keys.placeOf(''),
       right: this.#right,
       fenceRule: 'same',
       progress: { position, calls: this.#calls },
     })
-    this.#calls = calls
-    return outcomes
   }
 
   /**
@@ -104,7 +94,11 @@ export class RedisPartition implements SinkPartition {
    * So a worker that lost its lease is refused, unless it lost it while this call is under way: then it may still
    * write into slots that the new owner has not touched yet, and the stamps see to it that no key goes back.
    */
-  async #applyToCluster(writes: readonly Write[], position: SinkPosition): Promise<Outcomes> {
+  async #applyToCluster(
+    writes: readonly Write[],
+    position: SinkPosition,
+    outcomes: Outcome[],
+  ): Promise<void> {
     await this.advance(position)
     const slots = new Map<string, [Write, ...Write[]]>()
     for (const write of writes) {
@@ -113,37 +107,46 @@ export class RedisPartition implements SinkPartition {
       if (slot) slot.push(write)
       else slots.set(rows, [write])
     }
-    const results = await Promise.allSettled(Array.from(slots.values(), (slot) => this.#applyToSlot(slot)))
-    const outcomes = new Map<Change, Outcome>()
-    for (const result of results) {
-      if (result.status === 'rejected') throw result.reason
-      for (const [change, outcome] of result.value) outcomes.set(change, outcome)
-    }
-    return outcomes
+    const results = await Promise.allSettled(
+      Array.from(slots.values(), (slot) => this.#applyToSlot(slot, outcomes)),
+    )
+    for (const result of results) if (result.status === 'rejected') throw result.reason
   }
 
   /** A slot that cannot take anything now does not hold up the others. */
-  async #applyToSlot(writes: readonly [Write, ...Write[]]): Promise<Outcomes> {
+  async #applyToSlot(writes: readonly [Write, ...Write[]], outcomes: Outcome[]): Promise<void> {
     const place = this.#target.keys.placeOf(writes[0].dataKey)
     try {
-      const options = { place, right: this.#right, fenceRule: 'newest' } as const
-      return (await this.#applyOrMakeRoom(writes, options)).outcomes
+      await this.#applyOrMakeRoom(writes, outcomes, { place, right: this.#right, fenceRule: 'newest' })
     } catch (error) {
       if (!isHeadwaterError(error) || error.code === 'SINK_FENCED') throw error
-      return new Map(writes.map(({ change }) => [change, retry(error)]))
+      for (const { at } of writes) outcomes[at] = retry(error)
     }
   }
 
-  /** A full Redis refuses a batch with puts as a whole. Its deletes still get in, or it would stay full for ever. */
-  async #applyOrMakeRoom(writes: readonly Write[], options: ApplyOptions): Promise<Applied> {
+  /**
+   * A full Redis refuses a batch with puts as a whole. Its deletes still get in, or it would stay full for ever.
+   *
+   * @returns the calls confirmed now
+   */
+  async #applyOrMakeRoom(
+    writes: readonly Write[],
+    outcomes: Outcome[],
+    options: ApplyOptions,
+  ): Promise<number> {
     try {
-      return await applyWrites(this.#target, writes, options)
+      return await this.#apply(writes, outcomes, options)
     } catch (error) {
       const deletes = writes.filter(({ change }) => change.kind === 'delete')
       if (!isHeadwaterError(error) || !isOutOfMemory(error.cause) || deletes.length === 0) throw error
-      const notNow: Outcomes = new Map(writes.map(({ change }) => [change, retry(error)]))
-      const { outcomes, calls } = await applyWrites(this.#target, deletes, options)
-      return { outcomes: new Map([...notNow, ...outcomes]), calls }
+      for (const { at } of writes) outcomes[at] = retry(error)
+      return await this.#apply(deletes, outcomes, options)
     }
+  }
+
+  async #apply(writes: readonly Write[], outcomes: Outcome[], options: ApplyOptions): Promise<number> {
+    const applied = await applyWrites(this.#target, writes, options)
+    for (const [index, { at }] of writes.entries()) outcomes[at] = applied.outcomes[index]!
+    return applied.calls
   }
 }

@@ -1,11 +1,5 @@
-import {
-  HeadwaterError,
-  isHeadwaterError,
-  type Change,
-  type Replacement,
-  type ReplaceOutcome,
-} from '@headwater/core'
-import { toWrite } from './apply-script.ts'
+import { HeadwaterError, isHeadwaterError, type Replacement, type ReplaceOutcome } from '@headwater/core'
+import { partsOf } from './apply-script.ts'
 import { source as markSource } from './mark.lua.ts'
 import { dataType, runScript, type RedisTarget } from './redis-target.ts'
 import { source as replaceSource } from './replace.lua.ts'
@@ -31,7 +25,7 @@ async function replaceRow(
   let parts: readonly string[]
   try {
     dataKey = target.dataKeys.of(key)
-    parts = partsOf(target, change)
+    parts = change ? partsOf(change, target.layout) : []
   } catch (error) {
     if (isHeadwaterError(error, 'SINK_REJECTED')) return { kind: 'reject', error }
     throw error
@@ -45,8 +39,4 @@ async function replaceRow(
   const what = `its Redis key ${JSON.stringify(dataKey)} holds a ${answer.slice('type '.length)}`
   const message = `The entity ${JSON.stringify(key)} cannot be stored: ${what}, which is not ours to overwrite.`
   return { kind: 'reject', error: new HeadwaterError('SINK_REJECTED', message) }
-}
-
-function partsOf(target: RedisTarget, change: Change | undefined): readonly string[] {
-  return change ? toWrite(target, change).parts : []
 }

@@ -148,7 +148,7 @@ function checkVersions<T>({ client, key, versions }: RedisSinkOptions<T>): void 
   }
   if (client.isCluster)
     invalid('versions.spare needs a server with several databases; on a Cluster use versions.pointer.')
-  if (typeof versions.spare?.evalsha !== 'function' || versions.spare.isCluster)
+  if (typeof versions.spare?.sendCommand !== 'function' || versions.spare.isCluster)
     invalid('versions.spare must be a client of the same server on another database.')
   if ((versions.spare.options.db ?? 0) === (client.options.db ?? 0))
     invalid(`versions.spare is on database ${client.options.db ?? 0} as the client is: give it another one.`)
@@ -157,7 +157,7 @@ function checkVersions<T>({ client, key, versions }: RedisSinkOptions<T>): void 
 }
 
 function checkOptions(client: RedisClient, layout: string, prefix: string): void {
-  if (typeof client?.evalsha !== 'function')
+  if (typeof client?.sendCommand !== 'function')
     invalid('client must be a Redis or a Cluster of ioredis 5.11 or later.')
   if (client.options.keyPrefix) {
     const prefixed = JSON.stringify(client.options.keyPrefix)

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { EncodedCommand } from '@headwater/core'
 import type { RedisClient } from './redis-client.ts'
 
 /** What a script is given: keys of one hash slot, and arguments. */
@@ -19,14 +20,21 @@ export function script(...parts: readonly string[]): Script {
   const digest = createHash('sha1').update(source).digest('hex')
   return {
     async run(client, { keys, args }) {
-      // One list, not many arguments: a batch of wide hashes has more of them than a call can take.
-      const input = [...keys, ...args]
+      const input = [keys.length, ...keys, ...args]
       try {
-        return await client.evalsha(digest, keys.length, input)
+        return await send(client, 'evalsha', [digest, ...input])
       } catch (error) {
         if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
-        return client.eval(source, keys.length, input)
+        return await send(client, 'eval', [source, ...input])
       }
     },
   }
+}
+
+async function send(
+  client: RedisClient,
+  name: string,
+  args: readonly (string | number | Buffer)[],
+): Promise<unknown> {
+  return await client.sendCommand(new EncodedCommand(name, args))
 }

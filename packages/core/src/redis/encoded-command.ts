@@ -1,6 +1,6 @@
 import { Command } from 'ioredis'
 
-type Argument = string | number
+type Argument = string | number | Buffer
 
 const carriageReturn = 13
 const lineFeed = 10
@@ -29,7 +29,10 @@ export class EncodedCommand extends Command {
     const parts = args as Argument[]
     let end = writeFrame(reserve(0, frameBytes), 42, parts.length + 1)
     end = writeArgument(end, name)
-    for (const part of parts) end = writeArgument(end, typeof part === 'string' ? part : String(part))
+    for (const part of parts) {
+      if (typeof part === 'object') end = writeBytes(end, part)
+      else end = writeArgument(end, typeof part === 'string' ? part : String(part))
+    }
     const bytes = Buffer.allocUnsafe(end)
     space.copy(bytes, 0, 0, end)
     if (space.length > keptBytes) space = Buffer.allocUnsafe(65_536)
@@ -37,7 +40,15 @@ export class EncodedCommand extends Command {
   }
 }
 
-/** `$length`, line end, text, line end. */
+/** `$length`, line end, bytes, line end. */
+function writeBytes(at: number, bytes: Buffer): number {
+  reserve(at, frameBytes + bytes.length)
+  const begin = writeFrame(at, dollar, bytes.length)
+  space.set(bytes, begin)
+  return writeLineEnd(begin + bytes.length)
+}
+
+/** The same of a text. */
 function writeArgument(at: number, text: string): number {
   const { length } = text
   reserve(at, frameBytes + 3 * length)
@@ -49,9 +60,7 @@ function writeArgument(at: number, text: string): number {
     const moved = writeFrame(at, dollar, written)
     if (moved !== begin) end = moved + writeText(moved, text)
   }
-  space[end] = carriageReturn
-  space[end + 1] = lineFeed
-  return end + 2
+  return writeLineEnd(end)
 }
 
 function writeText(at: number, text: string): number {
@@ -76,9 +85,13 @@ function writeFrame(at: number, sign: number, number: number): number {
     space[place] = zero + rest - next * 10
     rest = next
   }
-  space[end] = carriageReturn
-  space[end + 1] = lineFeed
-  return end + 2
+  return writeLineEnd(end)
+}
+
+function writeLineEnd(at: number): number {
+  space[at] = carriageReturn
+  space[at + 1] = lineFeed
+  return at + 2
 }
 
 /** @returns `at`, behind which there is room */
