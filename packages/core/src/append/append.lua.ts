@@ -60,7 +60,7 @@ else
 end
 
 local server_id = replication_id()
-local epoch, sequence, opens = read_header(KEYS[1], server_id)
+local epoch, sequence, opens, header = read_header(KEYS[1], server_id, 'lineage', 'bytes-max')
 if not epoch then return 'missing' end
 
 local changes = tonumber(ARGV[3])
@@ -202,9 +202,14 @@ if partial then
 end
 
 -- The new heads, versions and digest differences: what is new, as the client added it up, less what was held.
--- Filled in the order of slots: what is in it here only gives it its size at once.
+-- The lists are filled in the order of slots: what is in them here only gives them their size at once, because a list that
+-- grows is copied again and again.
+local sized = function(size) return { unpack(ARGV, 1, size) } end
 local versions = { unpack(ARGV, first_key + 1, first_key + count) }
-local heads_of, heads_end, values_of, values_end, removed_of, highs, lows = {}, {}, {}, {}, {}, {}, {}
+-- Pairs of field and text for HSET, those of a slot up to its end.
+local heads_written, values_written = sized(2 * count), #values_keys > 0 and sized(2 * count)
+local heads_end, values_end, removed_of, highs, lows = sized(slot_count), sized(slot_count), {}, sized(slot_count), sized(slot_count)
+local written, valued = 0, 0
 local stamp = struct.pack('>I6I6', epoch, sequence + 1)
 local next_version = {}
 local at, argument = 0, first_key
@@ -214,7 +219,8 @@ local latest = earlier and {}
 -- to join them here would make several of each.
 local begin_of
 if #values_keys > 0 then
-  begin_of = { 1 }
+  begin_of = sized(changes + 1)
+  begin_of[1] = 1
   local begin = 1
   for change = 2, changes do
     begin = string.find(payloads, '\\n', begin, true) + 1
@@ -227,7 +233,7 @@ for slot = 1, slot_count do
   local high, low = next_sum()
   high, low = tonumber(high), tonumber(low)
   local keeps, heads = kept[slot], held[slot]
-  local writes, written, values, valued, removed = {}, 0, {}, 0, nil
+  local removed
   for place = 2, size_of[slot] + 1 do
     at, argument = at + 1, argument + 1
     local from = at * 15 - 14
@@ -263,7 +269,7 @@ for slot = 1, slot_count do
           end
         end
         head = stamp .. piece .. version
-        writes[written + 1], writes[written + 2] = key, head
+        heads_written[written + 1], heads_written[written + 2] = key, head
         written = written + 2
         if keeps == 118 then
           local operation = byte(pieces, from + 11)
@@ -275,7 +281,7 @@ for slot = 1, slot_count do
             removed[key] = true
           end
           if value then
-            values[valued + 1], values[valued + 2] = key, value
+            values_written[valued + 1], values_written[valued + 2] = key, value
             valued = valued + 2
             if removed then removed[key] = nil end
           end
@@ -290,8 +296,7 @@ for slot = 1, slot_count do
     end
     if latest then latest[at] = head end
   end
-  heads_of[slot], heads_end[slot], values_of[slot], values_end[slot] = writes, written, values, valued
-  removed_of[slot], highs[slot], lows[slot] = removed, high, low
+  heads_end[slot], values_end[slot], removed_of[slot], highs[slot], lows[slot] = written, valued, removed, high, low
 end
 
 -- Results to remember, and the answer to requests that repeat one of this very batch.
@@ -322,7 +327,7 @@ if remember_count > 0 then
   end
 end
 
-if count > 0 and at_memory_limit(KEYS[1], KEYS[2]) then return 'full' end
+if count > 0 and at_memory_limit(header[5], KEYS[2]) then return 'full' end
 
 local now = now_ms()
 local version_text = concat(versions, ' ', 1, count)
@@ -367,11 +372,13 @@ if count > 0 then
   call('HSET', KEYS[1], 'sequence', last_sequence)
   if opens then open_epoch(KEYS[1], server_id, epoch, sequence, now) end
   local sums = {}
+  local head_from, value_from = 1, 1
   for slot = 1, slot_count do
-    if heads_end[slot] > 0 then
-      call('HSET', KEYS[first_heads + slot], unpack(heads_of[slot], 1, heads_end[slot]))
+    local head_to, value_to = heads_end[slot], values_end[slot]
+    if head_to >= head_from then
+      call('HSET', KEYS[first_heads + slot], unpack(heads_written, head_from, head_to))
       local values_key = KEYS[first_heads + slot_count + slot]
-      if values_end[slot] > 0 then call('HSET', values_key, unpack(values_of[slot], 1, values_end[slot])) end
+      if value_to >= value_from then call('HSET', values_key, unpack(values_written, value_from, value_to)) end
       if removed_of[slot] then
         local removed = {}
         for key in pairs(removed_of[slot]) do removed[#removed + 1] = key end
@@ -386,13 +393,14 @@ if count > 0 then
       end
       local sum = #differences
       differences[sum + 1], differences[sum + 2] = 'INCRBY', 'i64'
-      differences[sum + 3], differences[sum + 4] = '#' .. lane, format('%.0f', highs[slot])
+      differences[sum + 3], differences[sum + 4] = format('#%d', lane), format('%d', highs[slot])
       differences[sum + 5], differences[sum + 6] = 'INCRBY', 'i64'
-      differences[sum + 7], differences[sum + 8] = '#' .. (lane + 1), format('%.0f', lows[slot])
+      differences[sum + 7], differences[sum + 8] = format('#%d', lane + 1), format('%d', lows[slot])
     end
+    head_from, value_from = head_to + 1, value_to + 1
   end
   for digest, differences in pairs(sums) do call('BITFIELD', KEYS[digest - 27], unpack(differences)) end
-  publish(KEYS[1], KEYS[2], id, entry)
+  publish(header[4], KEYS[2], id, entry)
 end
 
 call('HSET', KEYS[3], producer, ARGV[2] .. ' ' .. result)

@@ -7,12 +7,12 @@ export const source: string = `-- A part of the append script: tells live feeds 
 -- lengths, when the entry is large, it says only that the log has grown up to this id.
 local message_bytes_max = 16384
 
-local function publish(header_key, log_key, id, entry)
+local function publish(lineage, log_key, id, entry)
   local listeners = redis.pcall('PUBSUB', 'SHARDNUMSUB', log_key)
   local sharded = not listeners.err
   if sharded and listeners[2] == 0 then return end
   -- Channels are shared by all databases of a server: the lineage tells logs of the same name apart.
-  local head = redis.call('HGET', header_key, 'lineage') .. ' ' .. id
+  local head = lineage .. ' ' .. id
   if not sharded then
     -- Before Redis 7 every message goes to all replicas and to all nodes of a Cluster, whoever listens: keep it short.
     redis.pcall('PUBLISH', log_key, head)

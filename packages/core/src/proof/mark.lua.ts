@@ -6,13 +6,12 @@ export const source: string = `-- Puts a marker into the log of a partition: an 
 -- Returns 'marked', 'recent' (there is one that is not as old), 'unchanged' (nothing was appended since the last, which so
 -- still holds), 'empty' or 'missing'.
 local server_id = replication_id()
-local epoch, sequence, opens = read_header(KEYS[1], server_id)
+local epoch, sequence, opens, header = read_header(KEYS[1], server_id, 'lineage', 'marked', 'marked-at')
 if not epoch then return 'missing' end
 if sequence == 0 then return 'empty' end
 local now = now_ms()
-local last = redis.call('HMGET', KEYS[1], 'marked', 'marked-at')
-if tonumber(last[1] or '0') == sequence then return 'unchanged' end
-local age = tonumber(now) - tonumber(last[2] or '0')
+if tonumber(header[5] or '0') == sequence then return 'unchanged' end
+local age = tonumber(now) - tonumber(header[6] or '0')
 -- A clock that was set back must not keep markers out for as long.
 if age >= 0 and age < tonumber(ARGV[2]) then return 'recent' end
 
@@ -33,6 +32,6 @@ local entry = {
 redis.call('XADD', KEYS[2], id, unpack(entry))
 redis.call('HSET', KEYS[1], 'sequence', this, 'marked', this, 'marked-at', now)
 if opens then open_epoch(KEYS[1], server_id, epoch, sequence, now) end
-publish(KEYS[1], KEYS[2], id, entry)
+publish(header[4], KEYS[2], id, entry)
 return 'marked'
 `

@@ -1,7 +1,6 @@
 -- A part of other scripts: whether a partition's stream takes as much memory as its header allows, where it does say.
 -- Redis estimates from some entries; asking takes about as long as reading one of them.
-local function at_memory_limit(header_key, log_key)
-  local max = redis.call('HGET', header_key, 'bytes-max')
+local function at_memory_limit(max, log_key)
   if not max then return false end
   return (redis.call('MEMORY', 'USAGE', log_key, 'SAMPLES', 16) or 0) >= tonumber(max)
 end
