@@ -13,7 +13,7 @@ import {
   type SinkValue,
 } from '@headwater/core'
 import { startPostgres, startRedis, type PostgresServer, type RedisServer } from '@headwater/local-servers'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { eventually } from '../support/eventually.ts'
 import { memoryCopy, postgresCopy, redisCopy, type Copy } from './copies.ts'
@@ -200,6 +200,35 @@ describe('verify', () => {
     expect(shares).toEqual(shares.toSorted((a, b) => a - b))
     expect(shares[0]).toBeLessThan(1)
     expect(shares.at(-1)).toBe(1)
+  })
+
+  it('tells it by digests too, row by row at first, and never goes back for what it finds', async () => {
+    const items = itemsCollection()
+    await using log = await openLog(redis, items)
+    const copy = redisCopy(items, redis.options, redis.namespacePrefix)
+    onTestFinished(() => copy.close())
+    await using _ = await follow(log, copy.sink)
+    const ids = Array.from({ length: 12_000 }, (_, at) => `${at}`)
+    await Promise.all(ids.map((id) => log.append(items.put({ id, count: 1 }))))
+    await caughtUp(log)
+    const verifyTold = async () => {
+      const steps: { readonly checked: number; readonly share: number }[] = []
+      const report = await verify(log, copy.sink, {
+        onProgress: (checked, share) => void steps.push({ checked, share }),
+      })
+      const shares = steps.map(({ share }) => share)
+      expect(shares).toEqual(shares.toSorted((a, b) => a - b))
+      expect(steps[0]).toEqual({ checked: 0, share: 0 })
+      expect(steps.some(({ checked, share }) => checked > 0 && checked < 12_000 && share < 0.5)).toBe(true)
+      expect(steps.at(-1)).toEqual({ checked: 12_000, share: 1 })
+      return { report, steps }
+    }
+    const equal = await verifyTold()
+    expect(equal.report).toMatchObject({ equal: true, checked: 12_000 })
+    for (const id of ids.slice(0, 3)) await copy.corrupt(id)
+    const different = await verifyTold()
+    expect(different.report).toMatchObject({ result: 'different', counts: { corrupt: 3 } })
+    expect(different.steps.length).toBeGreaterThan(equal.steps.length)
   })
 
   it('does not compare parked keys, and counts them', async () => {

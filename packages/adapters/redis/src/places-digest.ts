@@ -29,7 +29,7 @@ const namesWorthSending = 16
 /** Sums up the rows of all places. */
 export async function digestPlaces(
   target: RedisTarget,
-  { depth, within }: DigestQuery,
+  { depth, within, onRows }: DigestQuery,
   partition?: number,
 ): Promise<DigestCell[]> {
   if (within?.length === 0) return []
@@ -37,15 +37,18 @@ export async function digestPlaces(
   const args = [rowsPerPage, String(depth), partition === undefined ? '' : String(partition), ...scope.sent]
   const cells = new Map<string, DigestCell>()
   for await (const texts of placePages(target, sumScript, args)) {
+    let rows = 0
     for (const text of texts) {
       const [of = 0, bucket = 0, low = 0, count = 0, high = 0, rest = 0] = text.split(' ').map(Number)
       const name = { partition: of, bucket, low }
+      rows += count
       if (!scope.has({ ...name, low: low % 16 ** (depth - 1) })) continue
       const id = nameOf(name)
       const held = cells.get(id)
       const sum = (BigInt(high) << 32n) + BigInt(rest) + (held?.sum ?? 0n)
       cells.set(id, { ...name, count: count + (held?.count ?? 0), sum: BigInt.asUintN(64, sum) })
     }
+    onRows?.(rows)
   }
   return [...cells.values()]
 }

@@ -31,7 +31,10 @@ const scratchMs = 60_000
  * Sums up the rows where they are, page by page into a scratch key of a minute's life: so what travels are the cells, and
  * no script holds the server up. On one server only; on a Cluster the rows stand in thousands of places.
  */
-export async function digestRows(target: RedisTarget, { depth, within }: DigestQuery): Promise<DigestCell[]> {
+export async function digestRows(
+  target: RedisTarget,
+  { depth, within, onRows }: DigestQuery,
+): Promise<DigestCell[]> {
   if (within?.length === 0) return []
   const scratch = await begin(target, within)
   let cursor = '0'
@@ -39,6 +42,7 @@ export async function digestRows(target: RedisTarget, { depth, within }: DigestQ
     const input = { keys: [rowsKey(target), scratch], args: [cursor, ...pageArgs(depth)] }
     cursor = String(await runScript(target, sumScript, input))
     if (cursor === 'gone') throw gone(target)
+    onRows?.(rowsAtOnce)
   } while (cursor !== '0')
   const fields = textReply(await runScript(target, collectScript, { keys: [scratch], args: [] }))
   if (fields.length === 0) throw gone(target)

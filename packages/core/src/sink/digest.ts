@@ -22,6 +22,8 @@ export interface DigestQuery {
   /** 0 to `cellDepthMax`. */
   readonly depth: number
   readonly within?: readonly CellName[]
+  /** Told of about so many more rows each time that some are summed up; a target that sums all up in one go need not. */
+  readonly onRows?: ((rows: number) => void) | undefined
 }
 
 /** Some cells of one depth, for the rows in them. */

@@ -9,6 +9,7 @@ import {
 import type { AnySink, SinkRow } from '../sink/sink.ts'
 import { isSameState, type Held } from './verdict.ts'
 import { compareStamps } from '../change/stamp.ts'
+import type { StepShare } from './step-share.ts'
 
 /** Cells of so few rows are listed instead of split: a split costs about as much as listing so many. */
 const rowsWorthListing = 8
@@ -32,6 +33,16 @@ export interface DifferingKeysOptions {
   readonly signal?: AbortSignal | undefined
   /** Look into this partition only. Default: all. */
   readonly partition?: number | undefined
+  readonly progress?: DigestProgress | undefined
+}
+
+/** Who wants to know how far it is. */
+export interface DigestProgress {
+  /** Rows that the sink has, about; undefined where nobody knows. */
+  readonly rows: number | undefined
+  readonly steps: StepShare
+  /** Told how many rows were summed up, about, while that is done for the first time. */
+  readonly summed: (rows: number) => void
 }
 
 /**
@@ -42,26 +53,53 @@ export interface DifferingKeysOptions {
 export async function differingKeys(
   sink: AnySink,
   state: DigestSide,
-  { signal, partition }: DifferingKeysOptions = {},
+  { signal, partition, progress }: DifferingKeysOptions = {},
 ): Promise<DifferingKeys> {
   // The sink first: what is applied in between then shows as a key to look at, as it would the other way round.
-  const roots = await sink.digest!({ depth: 0 })
+  // Mostly there is nothing to split.
+  progress?.steps.begin(2)
+  const roots = await sink.digest!({ depth: 0, onRows: passOf(progress, progress?.summed) })
   const rows = roots.reduce((sum, { count }) => sum + count, 0)
+  progress?.summed(rows)
   const keys = new Set<string>()
   let open = differingRoots(roots, await state.roots())
   if (partition !== undefined) open = open.filter((cell) => cell.partition === partition)
   for (let depth = 0; open.length > 0; depth++) {
     signal?.throwIfAborted()
+    // The last step is the caller's: what it does with the keys.
+    progress?.steps.begin(splitsLeft(open) + 2)
     const isSmall = ({ count, partition }: DigestCell): boolean =>
       partition < 0 || depth === cellDepthMax || (depth > 0 && count <= rowsWorthListing)
     await compareRows(sink, state, { depth, cells: open.filter(isSmall) }, keys)
     const within = open.filter((cell) => !isSmall(cell))
     if (within.length === 0) break
     const query = { depth: depth + 1, within: within.map(nameOf) }
-    const [ours, theirs] = [await sink.digest!(query), await state.cells(query)]
+    const ours = await sink.digest!({ ...query, onRows: passOf(progress) })
+    const theirs = await state.cells(query)
     open = differingCells(ours, theirs)
   }
   return { keys, rows }
+}
+
+/** Listens to one pass over the rows. */
+function passOf(
+  progress: DigestProgress | undefined,
+  summed: (rows: number) => void = () => {},
+): DigestQuery['onRows'] {
+  if (!progress) return undefined
+  const { rows, steps } = progress
+  let seen = 0
+  return (more) => {
+    seen = Math.min(rows ?? Number.POSITIVE_INFINITY, seen + more)
+    summed(seen)
+    steps.within(rows ? seen / rows : 0)
+  }
+}
+
+/** How often cells have to be split until all of them are worth listing, if their rows spread evenly. */
+function splitsLeft(cells: readonly DigestCell[]): number {
+  const most = cells.reduce((most, { count }) => Math.max(most, count), 0)
+  return Math.max(0, Math.ceil(Math.log(most / rowsWorthListing) / Math.log(16)))
 }
 
 function differingRoots(roots: readonly DigestCell[], sums: readonly (readonly bigint[])[]): DigestCell[] {

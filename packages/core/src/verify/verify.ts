@@ -16,8 +16,9 @@ import type { AnySink, SinkRow } from '../sink/sink.ts'
 import { groupOfSink } from '../worker/sink-groups.ts'
 import { StateDigest } from '../state/state-digest.ts'
 import { compareSinks, type CompareOptions, type CompareReport } from './compare-sinks.ts'
-import { differingKeys } from './differing-keys.ts'
+import { differingKeys, type DigestProgress } from './differing-keys.ts'
 import { KeyJudge, type JudgedKey } from './key-judge.ts'
+import { StepShare } from './step-share.ts'
 import { judge, type Verdict } from './verdict.ts'
 
 export interface VerifyOptions {
@@ -38,7 +39,10 @@ export interface VerifyOptions {
   /** Differences listed at most; all are counted. Default 1,000. */
   readonly listed?: number
   readonly signal?: AbortSignal
-  /** Called now and then with the keys compared so far, and the share of the work that is done, at most 1. */
+  /**
+   * Called now and then with the keys compared so far, and the share of the work that is done, at most 1. By digests nothing is
+   * known beforehand of the work that differences make, so with none the second half takes no time.
+   */
   readonly onProgress?: (checked: number, share: number) => void
 }
 
@@ -182,6 +186,8 @@ class Verification {
   /** Keys looked at from either side, and how many there are to look at; 0 where nobody wants to know. */
   #seen = 0
   #toSee = 0
+  /** Where digests are compared, and somebody wants to know how far that is. */
+  #steps: StepShare | undefined
 
   constructor(parts: LogParts, sink: AnySink, group: string, options: VerifyOptions, partition?: number) {
     this.#parts = parts
@@ -196,6 +202,7 @@ class Verification {
     const checkpoints = await this.#judge.checkpoints()
     const rows = await this.#findSuspects()
     await this.#judgeSuspects()
+    this.#steps?.within(1)
     const { behind, stale, missing, corrupt, foreign } = this.#counts
     const copying = await this.#judge.copying()
     const different = stale + missing + corrupt + foreign > 0
@@ -220,15 +227,27 @@ class Verification {
     if (this.#sink.digest && digests && !deep) {
       const state = new StateDigest(this.#parts, this.#sink.collection)
       const { signal } = this.#options
-      const { keys, rows } = await differingKeys(this.#sink, state, { signal, partition: this.#partition })
-      for (const key of keys) this.#suspects.add(key)
-      this.#options.onProgress?.(rows, 1)
-      return rows
+      const progress = await this.#digestProgress()
+      const found = await differingKeys(this.#sink, state, { signal, partition: this.#partition, progress })
+      for (const key of found.keys) this.#suspects.add(key)
+      return found.rows
     }
     if (this.#options.onProgress) this.#toSee = 2 * (await this.#judge.heads.countAll(this.#sink.collection))
     await this.#compareRows()
     await this.#compareState()
     return undefined
+  }
+
+  async #digestProgress(): Promise<DigestProgress | undefined> {
+    const { onProgress } = this.#options
+    if (!onProgress) return undefined
+    let rows = 0
+    this.#steps = new StepShare((share) => onProgress(rows, share))
+    return {
+      rows: await this.#judge.heads.countAll(this.#sink.collection),
+      steps: this.#steps,
+      summed: (summed) => void (rows = summed),
+    }
   }
 
   #saw(keys: number): void {
@@ -297,6 +316,8 @@ class Verification {
     const endsAt = performance.now() + timeoutMs
     /** Late keys with what the log had of them at the first look. */
     let late = new Map<string, Stamp | undefined>([...this.#suspects].map((key) => [key, undefined]))
+    let judgedOnce = 0
+    this.#steps?.begin(1)
     while (late.size > 0) {
       const last = performance.now() >= endsAt
       const stillLate = new Map<string, Stamp | undefined>()
@@ -309,6 +330,8 @@ class Verification {
           if (verdict === 'behind' && !last) stillLate.set(judged.key, due ?? judged.log!.stamp)
           else this.#note(judged, verdict)
         }
+        judgedOnce = Math.min(this.#suspects.size, judgedOnce + rowsAtOnce)
+        this.#steps?.within(judgedOnce / this.#suspects.size)
       }
       late = stillLate
       if (late.size > 0) await pause(betweenLooksMs, signal)
