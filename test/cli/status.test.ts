@@ -9,6 +9,7 @@ import {
 } from '@headwater/core'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { eventually } from '../support/eventually.ts'
 import { headwater, lastLine } from './headwater.ts'
 import { product, products, Shop } from './shop.ts'
 
@@ -95,6 +96,49 @@ describe('headwater status', () => {
     expect(rows[2]).toMatch(/^cache +2 .* damaged$/)
     expect(rows[4]).toBe('cache/2: Sequence 7 is gone.')
     expect(stdout).not.toContain('\u001B')
+  })
+
+  it('shows up to where a copy is proven equal and since when, and where it is proven different', async () => {
+    const namespace = shop.namespace()
+    await using log = await shop.connect(namespace)
+    const copy = memorySink({ collection: products })
+    const rows = (copy.target as unknown as { rows: Map<string, unknown> }).rows
+    const worker = await startWorker(log, { groups: { cache: copy }, markEveryMs: 100 })
+    const proofs = async () => (await log.groups()).map(({ proof }) => proof)
+    const statusRows = async () => {
+      const { stdout } = await headwater(['status', ...shop.at(namespace)])
+      const [, titles, ...lines] = stdout.trimEnd().split('\n')
+      const at = titles!.indexOf('verified')
+      return { cells: lines.slice(0, 4).map((line) => line.slice(at).trim()), doubts: lines.slice(4) }
+    }
+
+    const skus = ['lamp', ...Array.from({ length: 200 }, (_, at) => `product-${at}`)]
+    await Promise.all(skus.map((sku) => log.append(products.put(product(sku)))))
+    const ends = await eventually(async () => {
+      const last = await Promise.all([0, 1, 2, 3].map((partition) => log.end(partition)))
+      expect(await proofs()).toMatchObject(last.map((end) => ({ verifiedUpTo: end, latest: 'equal' })))
+      return last
+    })
+    const { cells, doubts } = await statusRows()
+    expect(cells.map((cell) => cell.replace(/, \d+(\.\d)? s ago$/, ''))).toEqual(ends)
+    expect(doubts).toEqual([])
+    const { groups } = lastLine(await headwater(['status', '--json', ...shop.at(namespace)])) as {
+      groups: { proof: { verifiedMsAgo: number } }[]
+    }
+    expect(groups).toMatchObject(
+      ends.map((end) => ({ proof: { verifiedUpTo: end, latest: 'equal', reason: null } })),
+    )
+    for (const { proof } of groups) expect(proof.verifiedMsAgo).toBeGreaterThanOrEqual(0)
+
+    rows.delete('lamp')
+    await Promise.all(skus.slice(1).map((sku) => log.append(products.put(product(sku, 1)))))
+    await eventually(async () => {
+      expect((await proofs()).filter(({ latest }) => latest === 'different')).toHaveLength(1)
+    })
+    await worker.stop()
+    const later = await statusRows()
+    expect(later.cells.filter((cell) => cell === 'different')).toHaveLength(1)
+    expect(later.doubts).toEqual([expect.stringMatching(/^cache\/\d differs: /)])
   })
 
   it('says so when there is no group yet', async () => {
