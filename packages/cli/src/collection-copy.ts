@@ -9,6 +9,7 @@ import {
   type Log,
   type Position,
 } from '@headwater/core'
+import { CliError } from './cli-error.ts'
 
 interface Row {
   readonly key: string
@@ -47,14 +48,17 @@ export class CollectionCopy implements AsyncDisposable {
     this.#changes = parts.changes
   }
 
-  /** @throws HeadwaterError STATE_REQUIRED; LOG_DAMAGED where what changed meanwhile was trimmed already */
+  /**
+   * @throws HeadwaterError STATE_REQUIRED; LOG_DAMAGED where what changed meanwhile was trimmed already
+   * @throws CliError FILE_UNWRITABLE
+   */
   static async take(
     log: Log,
     collection: AnyCollection,
     onRead: (rows: number) => void,
     signal: AbortSignal,
   ): Promise<CollectionCopy> {
-    const folder = await mkdtemp(join(tmpdir(), 'headwater-export-'))
+    const folder = await mkdtemp(join(tmpdir(), 'headwater-export-')).catch(noFolder)
     const rows = await open(join(folder, 'rows'), 'w+')
     try {
       const members = new Set<string>()
@@ -112,6 +116,14 @@ export class CollectionCopy implements AsyncDisposable {
     }
     return value
   }
+}
+
+function noFolder(cause: Error): never {
+  throw new CliError(
+    'FILE_UNWRITABLE',
+    `Rows wait in a temporary folder, and none can be made: ${cause.message}. TMPDIR says where.`,
+    { cause },
+  )
 }
 
 function endsOf(log: Log): Promise<Position[]> {

@@ -11,7 +11,7 @@ export interface ErrorReport {
 
 export function errorReport(error: unknown): ErrorReport {
   if (error instanceof CommanderError) {
-    const message = oneLine(error.message.replace(/^error: /, ''))
+    const message = oneLine(withoutSecrets(error.message.replace(/^error: /, '')))
     return { code: 'USAGE', message, exitCode: error.exitCode === 0 ? 0 : 2 }
   }
   const text = error instanceof Error ? error.message : String(error)
@@ -29,6 +29,10 @@ export function withoutSecrets(text: string): string {
   return text.replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s"]*@/gi, '$1***@')
 }
 
+/** Names that cannot be one, such as a file's contents in the place of its path, are cut as core cuts them. */
 function oneLine(text: string): string {
-  return text.trim().replaceAll(/\s*\n\s*/g, ' ')
+  return text
+    .trim()
+    .replaceAll(/\s*\n\s*/g, ' ')
+    .replaceAll(/\S{300,}/g, (word) => `${word.slice(0, 160)}…${word.slice(-40)}`.toWellFormed())
 }

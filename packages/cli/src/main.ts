@@ -37,7 +37,13 @@ import { addSteeringCommands } from './steering-program.ts'
 
 const output = new Output(asksForJson(process.argv.slice(2)), process.stdout, process.stderr)
 // Whoever reads our stdout may leave when he has seen enough; a worker goes on when nobody reads its log any more.
-process.stdout.on('error', () => process.exit())
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') {
+    output.note(`headwater: stdout cannot be written: ${error.message}. [FILE_UNWRITABLE]`)
+    process.exitCode = 1
+  }
+  process.exit()
+})
 process.stderr.on('error', () => {})
 process.on('uncaughtException', (error) => {
   fail(error)

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
 import { Readable } from 'node:stream'
@@ -102,7 +103,8 @@ async function* ndjsonOf(values: AsyncIterable<unknown>): AsyncGenerator<string>
 async function write(path: string, text: AsyncIterable<string | Buffer>, signal: AbortSignal): Promise<void> {
   if (path === '-') return await pipeline(Readable.from(text), process.stdout, { end: false, signal })
   const file = callerPath(path)
-  const unfinished = `${file}.unfinished`
+  // Of its own, so that two calls at once do not write into one file.
+  const unfinished = `${file}.${randomBytes(6).toString('hex')}.unfinished`
   try {
     await pipeline(Readable.from(text), createWriteStream(unfinished), { signal })
     await rename(unfinished, file)

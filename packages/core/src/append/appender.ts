@@ -2,6 +2,7 @@ import { formatVersion } from '../change/version.ts'
 import { escapeKey } from '../change/key.ts'
 import type { AnyCollection } from '../collection/collection.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
+import { quoted } from '../errors/quoted.ts'
 import { replicasRequired, type Durability } from '../namespace/durability.ts'
 import { backoffMs, type Backoff } from '../redis/backoff.ts'
 import { pause } from '../redis/persist.ts'
@@ -192,7 +193,7 @@ export class Appender {
       default:
         throw new HeadwaterError(
           'VALUE_INVALID',
-          `append knows no change of kind ${JSON.stringify((request as { kind?: unknown }).kind)}.`,
+          `append knows no change of kind ${quoted((request as { kind?: unknown }).kind)}.`,
         )
     }
   }

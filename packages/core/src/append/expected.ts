@@ -1,4 +1,5 @@
 import { HeadwaterError } from '../errors/headwater-error.ts'
+import { quoted } from '../errors/quoted.ts'
 import { parseVersion, type Version } from '../change/version.ts'
 
 /** The version at which a key must be for an append to happen. A deleted key counts as absent. */
@@ -14,7 +15,7 @@ export function encodeExpected(expected: Expected | undefined): string | undefin
   } catch (cause) {
     throw new HeadwaterError(
       'EXPECTED_INVALID',
-      `expected is ${JSON.stringify(expected) ?? String(expected)}; it must be "any", "absent", "exists" or a version such as "7".`,
+      `expected is ${quoted(expected)}; it must be "any", "absent", "exists" or a version such as "7".`,
       { cause },
     )
   }

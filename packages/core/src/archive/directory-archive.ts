@@ -1,13 +1,33 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { HeadwaterError } from '../errors/headwater-error.ts'
 import type { ArchiveStore } from './archive-store.ts'
 
-/** An archive in a directory, made where it does not exist. Every piece is a file of its own. */
+/**
+ * An archive in a directory, made where it does not exist. Every piece is a file of its own. What the file system refuses
+ * rejects with ARCHIVE_UNAVAILABLE.
+ */
 export function directoryArchive(directory: string): ArchiveStore {
   const root = resolve(directory)
+  const name = `directory ${root}`
+  const refused = (error: Error): never => {
+    throw new HeadwaterError('ARCHIVE_UNAVAILABLE', `The archive in ${name}: ${error.message}.`, {
+      cause: error,
+    })
+  }
+  const files = filesIn(root)
   return {
-    name: `directory ${root}`,
+    name,
+    read: (path) => files.read(path).catch(refused),
+    write: (path, piece) => files.write(path, piece).catch(refused),
+    list: (folder) => files.list(folder).catch(refused),
+    remove: (path) => files.remove(path).catch(refused),
+  }
+}
+
+function filesIn(root: string): Omit<ArchiveStore, 'name'> {
+  return {
     read: (path) => readFile(join(root, path)).catch(nothingThere),
     async write(path, piece) {
       const target = join(root, path)

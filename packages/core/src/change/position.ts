@@ -1,4 +1,5 @@
 import { HeadwaterError } from '../errors/headwater-error.ts'
+import { quoted } from '../errors/quoted.ts'
 import type { Stamp } from './stamp.ts'
 
 declare const position: unique symbol
@@ -19,10 +20,7 @@ export function formatPosition(partition: number, { epoch, sequence }: Stamp): P
 export function parsePosition(text: string): PositionParts {
   const match = typeof text === 'string' ? /^(\d{1,5}):(\d{1,15})-(\d{1,15})$/.exec(text) : null
   if (!match) {
-    throw new HeadwaterError(
-      'POSITION_INVALID',
-      `${JSON.stringify(text)} is not a position such as "3:1-1842".`,
-    )
+    throw new HeadwaterError('POSITION_INVALID', `${quoted(text)} is not a position such as "3:1-1842".`)
   }
   return { partition: Number(match[1]), epoch: Number(match[2]), sequence: Number(match[3]) }
 }

@@ -1,4 +1,5 @@
 import { HeadwaterError } from '../errors/headwater-error.ts'
+import { quoted } from '../errors/quoted.ts'
 
 declare const version: unique symbol
 
@@ -21,10 +22,7 @@ export function formatVersion(number: number, epoch: number): Version {
 export function parseVersion(text: string): VersionParts {
   const match = typeof text === 'string' ? /^([1-9]\d{0,14})(?:@([1-9]\d{0,14}))?$/.exec(text) : null
   if (!match) {
-    throw new HeadwaterError(
-      'VERSION_INVALID',
-      `${JSON.stringify(text)} is not a version such as "7" or "7@2".`,
-    )
+    throw new HeadwaterError('VERSION_INVALID', `${quoted(text)} is not a version such as "7" or "7@2".`)
   }
   return { number: Number(match[1]), epoch: Number(match[2] ?? 1) }
 }

@@ -1,5 +1,6 @@
 import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
 import { HeadwaterError } from '../errors/headwater-error.ts'
+import { quoted } from '../errors/quoted.ts'
 import type { DeleteRequest, PatchRequest, PutRequest } from '../append/change-request.ts'
 import { reservedPrefix } from '../proof/marker.ts'
 import type { Decides } from './decider.ts'
@@ -107,7 +108,7 @@ function checkDefinition<Schema extends StandardSchemaV1>(
   }
   const { state = 'values' } = options
   if (state !== 'values' && state !== 'versions' && state !== 'none') {
-    invalidCollection(name, `state ${JSON.stringify(state)} must be "values", "versions" or "none".`)
+    invalidCollection(name, `state ${quoted(state)} must be "values", "versions" or "none".`)
   }
 }
 
@@ -154,7 +155,7 @@ export function checkUpcasters(
 
 /** @throws HeadwaterError COLLECTION_INVALID */
 export function invalidCollection(name: string, what: string): never {
-  throw new HeadwaterError('COLLECTION_INVALID', `Collection ${JSON.stringify(name)}: ${what}`)
+  throw new HeadwaterError('COLLECTION_INVALID', `Collection ${quoted(name)}: ${what}`)
 }
 
 export function jsonSchemaOf(schema: StandardSchemaV1): Record<string, unknown> | undefined {

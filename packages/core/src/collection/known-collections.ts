@@ -1,4 +1,5 @@
 import { HeadwaterError } from '../errors/headwater-error.ts'
+import { quoted } from '../errors/quoted.ts'
 import type { AnyCollection } from './collection.ts'
 
 /**
@@ -10,5 +11,5 @@ export function checkKnown(collections: ReadonlyMap<string, AnyCollection>, coll
   const known = collections.get(collection?.name)
   if (known === collection) return
   const why = known ? 'is another definition than the one given to connect()' : 'was not given to connect()'
-  throw new HeadwaterError('COLLECTION_UNKNOWN', `Collection ${JSON.stringify(collection?.name)} ${why}.`)
+  throw new HeadwaterError('COLLECTION_UNKNOWN', `Collection ${quoted(collection?.name)} ${why}.`)
 }

@@ -1,4 +1,5 @@
 import { HeadwaterError } from '../errors/headwater-error.ts'
+import { quoted } from '../errors/quoted.ts'
 import type { AnySink } from '../sink/sink.ts'
 
 /**
@@ -15,7 +16,7 @@ export function checkStart(group: string, sink: AnySink, start: GroupStart): voi
   if (!['beginning', 'state', 'now'].includes(start)) {
     throw new HeadwaterError(
       'OPTION_INVALID',
-      `start ${JSON.stringify(start)} of group ${group} must be "beginning", "state" or "now".`,
+      `start ${quoted(start)} of group ${group} must be "beginning", "state" or "now".`,
     )
   }
   if (start !== 'state') return

@@ -11,6 +11,7 @@ export type ErrorCode =
   | 'VERSION_INVALID'
   | 'HISTORY_TRIMMED'
   | 'ARCHIVE_DAMAGED'
+  | 'ARCHIVE_UNAVAILABLE'
   | 'EXPECTED_INVALID'
   | 'PARTITIONS_DIFFER'
   | 'STATE_REQUIRED'
@@ -128,6 +129,12 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
     remedy:
       'Bring the piece that the message names back from a copy. What is still in the log is not affected.',
     retryable: false,
+  },
+  ARCHIVE_UNAVAILABLE: {
+    means: 'The place where an archive lies cannot be read or written.',
+    remedy:
+      'Read the reason in the message: a folder that is none, a missing right, a full or read-only disk.',
+    retryable: true,
   },
   EXPECTED_INVALID: {
     means: '`expected` is none of any, absent, exists or a version.',

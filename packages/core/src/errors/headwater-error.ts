@@ -1,13 +1,14 @@
 import { errorCodes, type ErrorCode } from './error-codes.ts'
+import { shortened } from './shortened.ts'
 
-/** The base of everything Headwater throws on purpose. Compare `code`, never the text. */
+/** The base of everything Headwater throws on purpose. Compare `code`, never the text, which is cut where it is endless. */
 export class HeadwaterError extends Error {
   readonly code: ErrorCode
   /** Whether the same call can succeed later, unchanged. */
   readonly retryable: boolean
 
   constructor(code: ErrorCode, message: string, options: { cause?: unknown } = {}) {
-    super(`${message} [${code}]`, 'cause' in options ? { cause: options.cause } : undefined)
+    super(`${shortened(message)} [${code}]`, 'cause' in options ? { cause: options.cause } : undefined)
     this.name = new.target.name
     this.code = code
     this.retryable = errorCodes[code].retryable

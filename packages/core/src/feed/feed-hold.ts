@@ -1,5 +1,6 @@
 import type { Stamp } from '../change/stamp.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
+import { quoted } from '../errors/quoted.ts'
 import type { LogParts } from '../namespace/log.ts'
 import { moveHold, takeHold } from '../retention/holds.ts'
 
@@ -30,7 +31,7 @@ export class FeedHold {
     if (typeof name !== 'string' || !/^\S{1,100}$/.test(name)) {
       throw new HeadwaterError(
         'OPTION_INVALID',
-        `retain.name ${JSON.stringify(name)} must be 1 to 100 characters without spaces.`,
+        `retain.name ${quoted(name)} must be 1 to 100 characters without spaces.`,
       )
     }
     if (!Number.isSafeInteger(forMs) || forMs < forMsMin) {

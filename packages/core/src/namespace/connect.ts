@@ -4,6 +4,7 @@ import type { ArchiveStore } from '../archive/archive-store.ts'
 import type { AnyCollection } from '../collection/collection.ts'
 import { createHasher } from '../change/content-hash.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
+import { quoted } from '../errors/quoted.ts'
 import { Connection } from '../redis/connection.ts'
 import { attemptMsDefault, persist } from '../redis/persist.ts'
 import { clientFactory, type Credentials, type RedisTarget } from '../redis/target.ts'
@@ -86,7 +87,7 @@ async function timeOf(connection: Connection, deadlineMs: number): Promise<numbe
 function checkOptions(options: ConnectOptions): void {
   const { namespace, collections = [], durability, credentials } = options ?? {}
   if (typeof namespace !== 'string' || !/^[a-zA-Z0-9_.-]{1,64}$/.test(namespace)) {
-    invalid(`namespace ${JSON.stringify(namespace)} must be 1 to 64 of letters, digits, "_", "." and "-".`)
+    invalid(`namespace ${quoted(namespace)} must be 1 to 64 of letters, digits, "_", "." and "-".`)
   }
   const integer = (
     name: 'partitions' | 'replicas' | 'deadlineMs' | 'attemptMs' | 'idempotencyWindowMs',
@@ -95,7 +96,7 @@ function checkOptions(options: ConnectOptions): void {
   ): void => {
     const value = options[name]
     if (value === undefined || (Number.isInteger(value) && value >= min && value <= max)) return
-    invalid(`${name} ${String(value)} must be an integer from ${min} to ${max}.`)
+    invalid(`${name} ${quoted(value)} must be an integer from ${min} to ${max}.`)
   }
   integer('partitions', 1, partitionsMax)
   integer('replicas', 0, 100)
@@ -103,7 +104,7 @@ function checkOptions(options: ConnectOptions): void {
   integer('attemptMs', 10, hourMs)
   integer('idempotencyWindowMs', 1_000, 90 * 24 * hourMs)
   if (durability !== undefined && !durabilities.includes(durability)) {
-    invalid(`durability ${JSON.stringify(durability)} must be one of ${durabilities.join(', ')}.`)
+    invalid(`durability ${quoted(durability)} must be one of ${durabilities.join(', ')}.`)
   }
   if (credentials !== undefined && typeof credentials !== 'function')
     invalid('credentials must be a function that gives user and password.')

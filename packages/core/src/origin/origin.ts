@@ -5,6 +5,7 @@ import type { RoutedChange, Router } from '../append/prepare.ts'
 import { hashOfLanes } from '../change/content-hash.ts'
 import type { AnyCollection } from '../collection/collection.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
+import { quoted } from '../errors/quoted.ts'
 import type { ErrorCode } from '../errors/error-codes.ts'
 import type { NamespaceKeys } from '../namespace/keys.ts'
 import type { LogParts } from '../namespace/log.ts'
@@ -93,7 +94,7 @@ export class Origin {
     if (typeof name !== 'string' || !/^[a-zA-Z0-9_.-]{1,64}$/.test(name)) {
       throw new HeadwaterError(
         'OPTION_INVALID',
-        `origin ${JSON.stringify(name)} must be 1 to 64 of letters, digits, "_", "." and "-".`,
+        `origin ${quoted(name)} must be 1 to 64 of letters, digits, "_", "." and "-".`,
       )
     }
     const stateless = collections.find(({ state, decides }) => state === 'none' || decides !== undefined)

@@ -1,6 +1,7 @@
 import type { Stamp } from '../change/stamp.ts'
 import { formatCheckpoint, parseCheckpoint } from '../group/checkpoint.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
+import { quoted } from '../errors/quoted.ts'
 import { source as epochLua } from '../namespace/epoch.lua.ts'
 import { source as epochsLua } from '../namespace/epochs.lua.ts'
 import type { LogParts } from '../namespace/log.ts'
@@ -153,10 +154,10 @@ async function runHold(
 
 function checkName({ name, owner, ttlMs }: HoldRequest): void {
   if (!/^\S{1,128}$/.test(name)) {
-    invalid(`The hold's name ${JSON.stringify(name)} must be 1 to 128 characters without spaces.`)
+    invalid(`The hold's name ${quoted(name)} must be 1 to 128 characters without spaces.`)
   }
   if (!/^.{1,200}$/.test(owner)) {
-    invalid(`The hold's owner ${JSON.stringify(owner)} must be 1 to 200 characters of one line.`)
+    invalid(`The hold's owner ${quoted(owner)} must be 1 to 200 characters of one line.`)
   }
   if (ttlMs !== undefined && !(Number.isInteger(ttlMs) && ttlMs >= 1_000)) {
     invalid(`ttlMs ${String(ttlMs)} of a hold must be an integer from 1,000.`)

@@ -2,6 +2,7 @@ import type { Change } from '../change/change.ts'
 import type { Stamp } from '../change/stamp.ts'
 import { formatVersion } from '../change/version.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
+import { quoted } from '../errors/quoted.ts'
 import { logParts, type Log } from '../namespace/log.ts'
 import { pause } from '../redis/persist.ts'
 import type { AnySink, Replacement } from '../sink/sink.ts'
@@ -95,7 +96,7 @@ function checkOptions({ foreign = 'keep', keysPerSecond = 1_000 }: RepairOptions
   if (!['keep', 'remove', 'adopt'].includes(foreign)) {
     throw new HeadwaterError(
       'OPTION_INVALID',
-      `foreign ${JSON.stringify(foreign)} must be "keep", "remove" or "adopt".`,
+      `foreign ${quoted(foreign)} must be "keep", "remove" or "adopt".`,
     )
   }
   if (!(keysPerSecond > 0)) {

@@ -4,6 +4,7 @@ import { checkStart, type GroupStart } from '../copy/group-start.ts'
 import { Pace } from '../copy/pace.ts'
 import { refuseUnsafeServer } from '../doctor/diagnose.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
+import { quoted } from '../errors/quoted.ts'
 import { checkGroupName } from '../group/group-name.ts'
 import { registerGroup } from '../group/register-group.ts'
 import { logParts, type Log } from '../namespace/log.ts'
@@ -308,7 +309,7 @@ function checkWorker(options: WorkerOptions | undefined): void {
   if (name !== undefined && (typeof name !== 'string' || !/^[^\p{Cc}]{1,100}$/u.test(name)))
     throw new HeadwaterError(
       'OPTION_INVALID',
-      `name ${JSON.stringify(name)} of a worker must be 1 to 100 characters without control characters.`,
+      `name ${quoted(name)} of a worker must be 1 to 100 characters without control characters.`,
     )
 }
 
@@ -316,6 +317,6 @@ function checkInteger(name: string, value: unknown, min: number, max: number): v
   if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) return
   throw new HeadwaterError(
     'OPTION_INVALID',
-    `${name} ${String(value)} must be an integer from ${min} to ${max}.`,
+    `${name} ${quoted(value)} must be an integer from ${min} to ${max}.`,
   )
 }

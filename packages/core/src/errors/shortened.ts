@@ -1,0 +1,16 @@
+/** Longer than any sentence of ours, and than the statements that some of them give. */
+const charactersMax = 10_000
+
+/**
+ * A message without what nobody would read to its end: words of hundreds of characters, such as a name that cannot be one,
+ * lose their middle; so does a message that is endless all the same.
+ */
+export function shortened(message: string): string {
+  const text = message.length < 300 ? message : message.replaceAll(/\S{300,}/g, (word) => cut(word, 160, 40))
+  return text.length <= charactersMax ? text : cut(text, charactersMax - 1_000, 1_000)
+}
+
+/** Not between the halves of a character. */
+function cut(text: string, from: number, to: number): string {
+  return `${text.slice(0, from).toWellFormed()}…${text.slice(-to).toWellFormed()}`
+}
