@@ -177,6 +177,8 @@ describe('how far it is and how long the rest takes is told by', () => {
   it.each<[string, (call: Invocation) => Promise<void>]>([
     ['verify', (call) => verify(call, ['cache'], { digests: true })],
     ['diff', (call) => diff(call, 'cache', {})],
+    ['verify of two copies', (call) => verify(call, ['cache'], { digests: true, against: 'cache' })],
+    ['diff of two copies', (call) => diff(call, 'cache', { against: 'cache' })],
   ])('%s by digests', async (_, command) => {
     await putAll(skus)
     await applied(cache())

@@ -62,9 +62,11 @@ describe('any two of a log, a sink and a node', () => {
     await write(us, inUs, 'from us')
     await us.append(inUs.delete('book-7'))
 
+    const shares: number[] = []
+    const onProgress = (_: number, share: number) => void shares.push(share)
     const pairs = [
-      () => verify(site.node, other.node, { timeoutMs: 20_000 }),
-      () => verify(site.node, state, { rules, timeoutMs: 20_000 }),
+      () => verify(site.node, other.node, { timeoutMs: 20_000, onProgress }),
+      () => verify(site.node, state, { rules, timeoutMs: 20_000, onProgress }),
       () => verify(other.node, state, { rules, timeoutMs: 20_000 }),
       () => verify(state, site.node, { rules, timeoutMs: 20_000 }),
       () => verify(cache, site.node, { rules, timeoutMs: 20_000 }),
@@ -73,6 +75,10 @@ describe('any two of a log, a sink and a node', () => {
       () => verify(cache, rows, { timeoutMs: 20_000 }),
     ]
     for (const compare of pairs) expect(await compare()).toMatchObject({ equal: true, differences: [] })
+    // Both sides, then what seems to differ, and the end: of each of two comparisons.
+    expect(shares.map((share) => share.toFixed(2))).toEqual(
+      [0, 1 / 3, 2 / 3, 1, 0, 1 / 3, 2 / 3, 1].map((share) => share.toFixed(2)),
+    )
 
     await client.set(`${namespace}-book-3`, '{"id":"book-3","title":"edited"}')
     const edited = [{ key: 'book-3', verdict: 'content' }]

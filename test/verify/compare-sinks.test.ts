@@ -41,7 +41,12 @@ describe('two copies of one log', () => {
         })
         const traffic = new Traffic(log, items)
         try {
-          expect(await compareSinks(first, other.sink, { timeoutMs: 20_000 })).toMatchObject({ equal: true })
+          const shares: number[] = []
+          const onProgress = (_: number, share: number) => void shares.push(share)
+          const options = { timeoutMs: 20_000, onProgress }
+          expect(await compareSinks(first, other.sink, options)).toMatchObject({ equal: true })
+          expect(shares).toEqual(shares.toSorted((a, b) => a - b))
+          expect([shares[0], shares.at(-1)]).toEqual([0, 1])
           await one.lose('item-3')
           await other.lose('item-4')
           await other.corrupt('item-5')

@@ -24,6 +24,7 @@ type Side = AnySink | Node | LogState
 interface CompareSidesOptions {
   readonly timeoutMs?: number
   readonly listed: number
+  readonly onProgress: (checked: number, share: number) => void
 }
 
 /** Two of: a group's sink, a node of a set, the log. Disposing of it closes what was opened. */

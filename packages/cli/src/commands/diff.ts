@@ -48,7 +48,13 @@ async function diffSides(
 ): Promise<void> {
   await using sides = await openSides(options, names, collection)
   const late = wait === undefined ? {} : { timeoutMs: wait * 1_000 }
-  const report = await sides.compare({ listed: limit, ...late })
+  const began = performance.now()
+  const report = await sides.compare({
+    listed: limit,
+    ...late,
+    onProgress: (checked, share) =>
+      output.progress(() => `${count(checked)} keys compared${timeLeft(began, share)}`, share),
+  })
   const width = Math.max(...names.map(({ length }) => length))
   for (const { key, verdict } of report.differences) {
     const values = await sides.valuesOf(key)

@@ -80,8 +80,11 @@ async function compare(
       'Two sides are compared with each other: name one, and the other by --against.',
     )
   await using sides = await openSides(options, [name, against], collection)
+  const began = performance.now()
   const report = await sides.compare({
     listed: limit,
+    onProgress: (checked, share) =>
+      output.progress(() => `${count(checked)} keys compared${timeLeft(began, share)}`, share),
     ...(wait !== undefined && { timeoutMs: wait * 1_000 }),
   })
   process.exitCode = exitCodeOf([resultOf(report)])

@@ -6,6 +6,7 @@ import type { Log } from '../namespace/log.ts'
 import { pause } from '../redis/persist.ts'
 import type { AnySink } from '../sink/sink.ts'
 import { isSameValue } from '../verify/content.ts'
+import { StepShare } from '../verify/step-share.ts'
 import type { Node, NodeRow } from './node.ts'
 import { joinContexts, noVersions, type Context, type Versions } from './versions.ts'
 import { winnerOf, type ElectionRules } from './winner.ts'
@@ -24,6 +25,8 @@ export interface CompareNodeOptions<T = unknown> {
   /** Differences listed at most; all are counted. Default 1,000. */
   readonly listed?: number
   readonly signal?: AbortSignal
+  /** As for `compareSinks`. */
+  readonly onProgress?: (checked: number, share: number) => void
 }
 
 /**
@@ -48,7 +51,7 @@ const keysAtOnce = 500
 const betweenLooksMs = 50
 
 type Finding = NodeVerdict | 'undecided'
-type LookOptions = Omit<CompareNodeOptions, 'rules'>
+type LookOptions = Omit<CompareNodeOptions, 'rules' | 'onProgress'> & { readonly progress: ListProgress }
 
 /**
  * Compares two nodes by what they have seen, and a node with a sink or with a log's state by the elected values, key by key
@@ -65,10 +68,12 @@ export async function compareNode<T>(
   const counts: Record<NodeVerdict, number> = { content: 0, 'first-older': 0, 'second-older': 0, apart: 0 }
   const differences: NodeComparison['differences'][number][] = []
   let undecided = 0
+  const progress = new ListProgress(options.onProgress)
+  const looking = { ...options, progress }
   const found =
     isNode(first) && isNode(second)
-      ? compareVersions(first, second, options)
-      : compareValues(sideOf(first, options), sideOf(second, options), options)
+      ? compareVersions(first, second, looking)
+      : compareValues(sideOf(first, options), sideOf(second, options), looking)
   for await (const [key, finding] of found) {
     if (finding === 'undecided') {
       undecided++
@@ -77,9 +82,44 @@ export async function compareNode<T>(
     counts[finding]++
     if (differences.length < listed) differences.push({ key, verdict: finding })
   }
+  progress.end()
   const isDifferent = Object.values(counts).some((count) => count > 0)
   const result = isDifferent ? 'different' : undecided > 0 ? 'undecided' : 'equal'
   return { result, equal: result === 'equal', counts, differences, undecided }
+}
+
+/** One side is listed after the other, and then those keys are looked at again that seem to differ. */
+class ListProgress {
+  readonly #steps: StepShare
+  #checked = 0
+  #expected = 0
+  #listed = 0
+
+  constructor(onProgress: CompareNodeOptions['onProgress'] = () => {}) {
+    this.#steps = new StepShare((share) => onProgress(this.#checked, share))
+  }
+
+  /** @param expected keys on this side, where that is known; else as many as on the other */
+  list(side: 'first' | 'second', expected = this.#listed): void {
+    this.#expected = expected
+    this.#listed = 0
+    this.#steps.begin(side === 'first' ? 3 : 2)
+  }
+
+  listed(): void {
+    this.#listed++
+    this.#checked = Math.max(this.#checked, this.#listed)
+    if (this.#listed % keysAtOnce === 0)
+      this.#steps.within(this.#expected === 0 ? 0 : this.#listed / this.#expected)
+  }
+
+  lookAgain(): void {
+    this.#steps.begin(1)
+  }
+
+  end(): void {
+    this.#steps.within(1)
+  }
 }
 
 export function isNode(side: object): side is Node {
@@ -89,7 +129,7 @@ export function isNode(side: object): side is Node {
 /** Looks at keys again and again until none is open, or the time is over. */
 async function* lookAgain<Seen>(
   suspects: Map<string, Seen>,
-  { timeoutMs = 10_000, signal }: LookOptions,
+  { timeoutMs = 10_000, signal, progress }: LookOptions,
   look: (
     keys: readonly string[],
     seen: (key: string) => Seen,
@@ -97,6 +137,7 @@ async function* lookAgain<Seen>(
   ) => Promise<{ readonly open: ReadonlyMap<string, Seen>; readonly found: ReadonlyMap<string, Finding> }>,
 ): AsyncGenerator<readonly [key: string, finding: Finding], void, undefined> {
   const endsAt = performance.now() + timeoutMs
+  progress.lookAgain()
   let open = suspects
   while (open.size > 0) {
     const last = performance.now() >= endsAt
@@ -119,9 +160,15 @@ async function* compareVersions(
   options: LookOptions,
 ): AsyncGenerator<readonly [string, Finding], void, undefined> {
   const marks = new Map<string, string>()
-  for await (const { key, mark } of first.list()) marks.set(key, mark)
+  options.progress.list('first')
+  for await (const { key, mark } of first.list()) {
+    marks.set(key, mark)
+    options.progress.listed()
+  }
   const suspects = new Map<string, Context | undefined>()
+  options.progress.list('second')
   for await (const { key, mark } of second.list()) {
+    options.progress.listed()
     if (marks.get(key) !== mark) suspects.set(key, undefined)
     marks.delete(key)
   }
@@ -162,6 +209,8 @@ function hasReached(seen: Context, due: Context): boolean {
 
 /** A side as values. */
 interface Side {
+  /** How many keys it has, where that can be told beforehand. */
+  count?(): Promise<number>
   keys(): AsyncIterable<string>
   /** Undefined for a key that is deleted or unknown. */
   read(keys: readonly string[]): Promise<readonly unknown[]>
@@ -180,7 +229,8 @@ async function* compareValues(
   }
   const suspects = new Map<string, Pair>()
   const looked = new Set<string>()
-  for (const side of [first, second]) {
+  for (const [name, side] of Object.entries({ first, second })) {
+    options.progress.list(name as 'first' | 'second', await side.count?.())
     let page: string[] = []
     const compare = async (): Promise<void> => {
       options.signal?.throwIfAborted()
@@ -188,6 +238,7 @@ async function* compareValues(
       page = []
     }
     for await (const key of side.keys()) {
+      options.progress.listed()
       if (looked.has(key)) continue
       looked.add(key)
       page.push(key)
@@ -222,6 +273,7 @@ function sideOf<T>(of: Node | AnySink | LogState<T>, { rules }: CompareNodeOptio
   if ('log' in of) {
     const { log, collection } = of
     return {
+      count: () => log.count(collection),
       async *keys() {
         for await (const { key } of log.entities(collection)) yield key
       },

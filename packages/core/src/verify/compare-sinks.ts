@@ -2,7 +2,8 @@ import { compareStamps, type Stamp } from '../change/stamp.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { pause } from '../redis/persist.ts'
 import type { AnySink, SinkRow } from '../sink/sink.ts'
-import { differingKeys, type DigestSide } from './differing-keys.ts'
+import { differingKeys, type DigestProgress, type DigestSide } from './differing-keys.ts'
+import { StepShare } from './step-share.ts'
 import { isSameState, type Held } from './verdict.ts'
 
 export interface CompareOptions {
@@ -11,6 +12,8 @@ export interface CompareOptions {
   /** Differences listed at most; all are counted. Default 1,000. */
   readonly listed?: number
   readonly signal?: AbortSignal
+  /** Called now and then with the keys looked at so far, and the share of the work that is done; 0 while nobody knows how many there are. */
+  readonly onProgress?: (checked: number, share: number) => void
 }
 
 /**
@@ -47,7 +50,7 @@ const betweenLooksMs = 50
 export async function compareSinks(
   first: AnySink,
   second: AnySink,
-  { timeoutMs = 10_000, listed = 1_000, signal }: CompareOptions = {},
+  { timeoutMs = 10_000, listed = 1_000, signal, onProgress }: CompareOptions = {},
 ): Promise<CompareReport> {
   for (const { capabilities, name } of [first, second]) {
     if (capabilities.list && capabilities.read) continue
@@ -67,7 +70,11 @@ export async function compareSinks(
   const endsAt = performance.now() + timeoutMs
   /** What the newer one held at the first look. */
   let open = new Map<string, Stamp | undefined>()
-  for (const key of await suspects(first, second, signal)) open.set(key, undefined)
+  let checked = 0
+  const steps = new StepShare((share) => onProgress?.(checked, share))
+  const progress = { rows: undefined, steps, summed: (rows: number) => void (checked = rows) }
+  for (const key of await suspects(first, second, progress, signal)) open.set(key, undefined)
+  steps.begin(1)
   while (open.size > 0) {
     const last = performance.now() >= endsAt
     const late = new Map<string, Stamp | undefined>()
@@ -97,6 +104,7 @@ export async function compareSinks(
     open = late
     if (open.size > 0) await pause(betweenLooksMs, signal)
   }
+  steps.within(1)
   return { equal: Object.values(counts).every((count) => count === 0), counts, differences }
 }
 
@@ -110,17 +118,29 @@ function verdictOf(one: Held | undefined, other: Held | undefined): CopyVerdict 
   return order < 0 ? 'first-older' : 'second-older'
 }
 
-async function suspects(first: AnySink, second: AnySink, signal?: AbortSignal): Promise<Iterable<string>> {
-  if (first.digest && second.digest) return (await differingKeys(first, sideOf(second), { signal })).keys
+async function suspects(
+  first: AnySink,
+  second: AnySink,
+  progress: DigestProgress,
+  signal: AbortSignal | undefined,
+): Promise<Iterable<string>> {
+  if (first.digest && second.digest)
+    return (await differingKeys(first, sideOf(second), { signal, progress })).keys
   const keys = new Set<string>()
-  for (const [one, other] of [
-    [first, second],
-    [second, first],
+  let rowsOfFirst = 0
+  for (const [one, other, stepsLeft] of [
+    [first, second, 3],
+    [second, first, 2],
   ] as const) {
+    progress.steps.begin(stepsLeft)
+    let listed = 0
     let rows: SinkRow[] = []
     const compare = async (): Promise<void> => {
       const held = await other.read!(rows.map(({ key }) => key))
       for (const [index, row] of rows.entries()) if (verdictOf(row, held[index])) keys.add(row.key)
+      listed += rows.length
+      progress.summed(Math.max(listed, rowsOfFirst))
+      progress.steps.within(rowsOfFirst === 0 ? 0 : listed / rowsOfFirst)
       rows = []
     }
     for await (const row of one.list!(signal ? { signal } : {})) {
@@ -128,6 +148,7 @@ async function suspects(first: AnySink, second: AnySink, signal?: AbortSignal): 
       if (rows.length === rowsAtOnce) await compare()
     }
     if (rows.length > 0) await compare()
+    rowsOfFirst ||= listed
   }
   return keys
 }

@@ -41,7 +41,7 @@ export interface DigestProgress {
   /** Rows that the sink has, about; undefined where nobody knows. */
   readonly rows: number | undefined
   readonly steps: StepShare
-  /** Told how many rows were summed up, about, while that is done for the first time. */
+  /** Told how many rows were looked at, about, while that is done for the first time. */
   readonly summed: (rows: number) => void
 }
 
