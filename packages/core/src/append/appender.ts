@@ -1,5 +1,3 @@
-import { formatVersion } from '../change/version.ts'
-import { escapeKey } from '../change/key.ts'
 import type { AnyCollection } from '../collection/collection.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { quoted } from '../errors/quoted.ts'
@@ -8,10 +6,12 @@ import { backoffMs, type Backoff } from '../redis/backoff.ts'
 import { pause } from '../redis/persist.ts'
 import type { AppendOrigin } from '../origin/append-from-origin.ts'
 import type { AppendTelemetry } from '../telemetry/append-telemetry.ts'
-import { stateValue, type StateRecord } from '../state/state-record.ts'
+import type { RecordReader } from '../state/record-reader.ts'
+import type { StateRecord } from '../state/state-record.ts'
 import type { AppendResult } from './append-result.ts'
 import { batchChangesMax, parseStoredResult } from './append-script.ts'
 import { batchSizeMax, resultsOf } from './batcher.ts'
+import { encodeMetadata } from './change-metadata.ts'
 import type {
   ChangeRequest,
   DeleteRequest,
@@ -20,7 +20,9 @@ import type {
   PutRequest,
 } from './change-request.ts'
 import { encodeExpected, type Expected } from './expected.ts'
+import { checkIdempotencyKey, idempotencyField } from './idempotency-key.ts'
 import type { AppendTarget } from './lanes.ts'
+import { preparePatch } from './patch.ts'
 import {
   locate,
   prepareDelete,
@@ -57,13 +59,6 @@ export interface AppenderOptions {
   readonly checkCollection: (collection: AnyCollection) => void
 }
 
-/** Reads what the state keeps of keys. */
-export interface RecordReader {
-  records(collection: AnyCollection, keys: readonly string[]): Promise<(StateRecord | undefined)[]>
-}
-
-const metadataBytesMax = 8_192
-const idempotencyKeyBytesMax = 256
 const betweenPatches: Backoff = { firstMs: 2, maxMs: 100 }
 
 /** The way of a change into the log: validated, encoded, routed, batched. */
@@ -187,7 +182,7 @@ export class Appender {
       case 'delete':
         return prepareDelete(router, request.collection, request.key, expected)
       case 'patch':
-        return this.#preparePatch(request, expected)
+        return preparePatch(router, this.#options.state, request, expected)
       case 'event':
         return prepareEvent(router, request, expected)
       default:
@@ -279,52 +274,6 @@ export class Appender {
     return true
   }
 
-  /** Reads the latest value and turns the patch into a put that only succeeds on exactly what was read. */
-  async #preparePatch({ collection, key, changes }: PatchRequest, expected: Expected): Promise<RoutedChange> {
-    if (collection.state !== 'values') {
-      throw new HeadwaterError(
-        'STATE_REQUIRED',
-        `patch reads the latest value, and ${collection.name} is defined with state "${collection.state}".`,
-      )
-    }
-    if (typeof changes !== 'object' || changes === null || Array.isArray(changes)) {
-      throw new HeadwaterError(
-        'VALUE_INVALID',
-        `patch of ${collection.name} takes an object of properties to replace.`,
-      )
-    }
-    const expectedCode = encodeExpected(expected)
-    const [record] = await this.#options.state.records(collection, [key])
-    if (!record || record.deleted) {
-      if (expected !== 'any' && expected !== 'absent' && expected !== 'exists') {
-        throw new VersionConflictError(collection.name, key, expected, undefined)
-      }
-      throw new HeadwaterError(
-        'KEY_ABSENT',
-        `Key ${JSON.stringify(key)} of ${collection.name} does not exist, so it cannot be patched; put the whole value.`,
-      )
-    }
-    const actual = formatVersion(record.version, record.stamp.epoch)
-    const fits = expectedCode === undefined || expected === 'exists' || expected === actual
-    if (!fits) throw new VersionConflictError(collection.name, key, expected, actual)
-    const latest = stateValue(collection, key, record)
-    if (typeof latest !== 'object' || latest === null || Array.isArray(latest)) {
-      throw new HeadwaterError(
-        'VALUE_INVALID',
-        `The value of key ${JSON.stringify(key)} of ${collection.name} is no object, so it cannot be patched; put the whole value.`,
-      )
-    }
-    const value: unknown = await validate(collection, { ...latest, ...changes })
-    const change = preparePut(this.#options.router, collection, value, actual)
-    if (change.key !== key) {
-      throw new HeadwaterError(
-        'KEY_INVALID',
-        `The patch of key ${JSON.stringify(key)} of ${collection.name} changes the key to ${JSON.stringify(change.key)}.`,
-      )
-    }
-    return change
-  }
-
   #store<T>(
     changes: readonly RoutedChange[],
     context: AppendContext,
@@ -387,46 +336,6 @@ function first<T>(items: readonly T[]): T {
 
 function all<T>(items: T): T {
   return items
-}
-
-/** Scoped to the entity, so that the same request id on two entities is two changes. */
-function idempotencyField({ name }: AnyCollection, key: string, idempotencyKey: string): string {
-  return `${name}/${escapeKey(key)}\n${idempotencyKey}`
-}
-
-function checkIdempotencyKey(key: unknown): void {
-  if (
-    typeof key === 'string' &&
-    key.length > 0 &&
-    key.isWellFormed() &&
-    Buffer.byteLength(key) <= idempotencyKeyBytesMax
-  )
-    return
-  throw new HeadwaterError(
-    'OPTION_INVALID',
-    `idempotencyKey must be 1 to ${idempotencyKeyBytesMax} bytes of well-formed text.`,
-  )
-}
-
-function encodeMetadata(metadata: Readonly<Record<string, string>>): string | undefined {
-  if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) {
-    throw new HeadwaterError('OPTION_INVALID', 'metadata must be an object of texts.')
-  }
-  const entries = Object.entries(metadata)
-  for (const [name, value] of entries) {
-    if (typeof value !== 'string' || !value.isWellFormed() || !name.isWellFormed()) {
-      throw new HeadwaterError('OPTION_INVALID', `metadata ${JSON.stringify(name)} must be well-formed text.`)
-    }
-  }
-  if (entries.length === 0) return undefined
-  const json = JSON.stringify(metadata)
-  if (Buffer.byteLength(json) > metadataBytesMax) {
-    throw new HeadwaterError(
-      'OPTION_INVALID',
-      `metadata has ${Buffer.byteLength(json)} bytes as JSON; the limit is ${metadataBytesMax}.`,
-    )
-  }
-  return json
 }
 
 /** A schema or key function of the user may throw whatever it likes. */

@@ -1,7 +1,6 @@
 import type { AppendTarget } from '../append/lanes.ts'
 import { parseStoredResult, type Verdict } from '../append/append-script.ts'
 import { settleRequest } from '../append/batcher.ts'
-import type { RecordReader } from '../append/appender.ts'
 import { locate, type Router } from '../append/prepare.ts'
 import type { PreparedChange, PreparedRequest } from '../append/prepared.ts'
 import { decodeBatch, type Batch, type BatchContext } from '../change/batch.ts'
@@ -9,6 +8,7 @@ import { checkKey } from '../change/key.ts'
 import type { ChangeKind } from '../change/change.ts'
 import { parseVersion } from '../change/version.ts'
 import type { AnyCollection } from '../collection/collection.ts'
+import type { RecordReader } from '../state/record-reader.ts'
 import type { StateRecord } from '../state/state-record.ts'
 
 const kinds: Readonly<Record<string, ChangeKind>> = { p: 'put', d: 'delete', e: 'event' }
