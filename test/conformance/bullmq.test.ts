@@ -11,8 +11,9 @@ import {
   type TcpProxy,
 } from '@headwater/local-servers'
 import { Queue } from 'bullmq'
-import { Cluster, Redis, type RedisOptions } from 'ioredis'
+import { Cluster, type Redis } from 'ioredis'
 import { afterAll, beforeAll } from 'vitest'
+import { RedisClients } from '../support/redis-clients.ts'
 
 let server: RedisServer
 let cluster: RedisCluster
@@ -33,25 +34,15 @@ function harness(): EventSinkHarness {
     supports: { transactions: true, gaps: false },
     async open(collection) {
       const prefix = `${server.namespacePrefix}${randomUUID()}`
-      const clients: Redis[] = []
-      const links: TcpProxy[] = []
-      const connect = (options: RedisOptions) => {
-        const client = new Redis(options)
-        clients.push(client)
-        return client
-      }
+      const clients = new RedisClients(server)
       const sinkOf = (client: Redis) => bullmqSink({ client, collection, queue: 'changes', prefix })
-      const ours = connect(server.options)
+      const ours = clients.connect()
       const queue = new Queue<ChangeJob>('changes', { connection: ours, prefix })
       return {
         sink: sinkOf(ours),
-        another: async () => sinkOf(connect(server.options)),
+        another: async () => sinkOf(clients.connect()),
         async faulty() {
-          const link = await startProxy(server.options)
-          links.push(link)
-          const client = connect({ ...server.options, ...link.address, retryStrategy: () => 10 })
-          // The breaks are wanted; without a listener ioredis would print them.
-          client.on('error', () => {})
+          const { client, link } = await clients.connectByLink()
           return { sink: sinkOf(client), link }
         },
         taken: () => takenFrom(queue),
@@ -59,8 +50,7 @@ function harness(): EventSinkHarness {
           await queue.close()
           const keys = await ours.keys(`${prefix}*`)
           if (keys.length > 0) await ours.unlink(keys)
-          for (const client of clients) client.disconnect()
-          for (const link of links) await link.stop()
+          await clients.close()
         },
       }
     },

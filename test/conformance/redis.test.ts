@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { sinkConformance, type SinkHarness } from '@headwater/conformance'
-import { startProxy, startRedis, type RedisServer, type TcpProxy } from '@headwater/local-servers'
+import { startRedis, type RedisServer } from '@headwater/local-servers'
 import { redisSink, type ValueLayout } from '@headwater/redis'
-import { Redis, type RedisOptions } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { afterAll, beforeAll } from 'vitest'
 import { readHash } from '../support/read-hash.ts'
+import { RedisClients } from '../support/redis-clients.ts'
 
 let server: RedisServer
 
@@ -32,33 +33,22 @@ function harness(value: ValueLayout): SinkHarness {
     },
     async open(collection) {
       const name = `${server.namespacePrefix}${randomUUID()}`
-      const clients: Redis[] = []
-      const links: TcpProxy[] = []
-      const connect = (options: RedisOptions) => {
-        const client = new Redis(options)
-        clients.push(client)
-        return client
-      }
+      const clients = new RedisClients(server)
       const sinkOf = (client: Redis) =>
         redisSink({ client, collection, key: `${name}:{key}`, value, prefix: `sink:${name}` })
-      const ours = connect(server.options)
+      const ours = clients.connect()
       return {
         sink: sinkOf(ours),
-        another: async () => sinkOf(connect(server.options)),
+        another: async () => sinkOf(clients.connect()),
         async faulty() {
-          const link = await startProxy(server.options)
-          links.push(link)
-          const client = connect({ ...server.options, ...link.address, retryStrategy: () => 10 })
-          // The breaks are wanted; without a listener ioredis would print them.
-          client.on('error', () => {})
+          const { client, link } = await clients.connectByLink()
           return { sink: sinkOf(client), link }
         },
         dump: () => dump(ours, `${name}:`, value),
         async close() {
           const keys = await ours.keys(`*${name}*`)
           if (keys.length > 0) await ours.unlink(keys)
-          for (const client of clients) client.disconnect()
-          for (const link of links) await link.stop()
+          await clients.close()
         },
       }
     },

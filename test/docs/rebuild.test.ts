@@ -1,46 +1,17 @@
-import { fileURLToPath } from 'node:url'
-import { startWorker, type Log, type Worker } from '@headwater/core'
-import { redisSink } from '@headwater/redis'
-import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { headwater } from '../cli/headwater.ts'
-import { product, products, Shop } from '../cli/shop.ts'
+import { CachedShop } from './cached-shop.ts'
 import { codeBlocks } from './code-blocks.ts'
 
-const config = fileURLToPath(new URL('./rebuild.config.ts', import.meta.url))
 const blocks = codeBlocks('docs/rebuild.md')
 const commands = blocks.filter(({ info, language }) => language === 'sh' && info === 'run')
 const outputs = blocks.filter(({ info }) => info === 'output')
 
-let shop: Shop
-let replica: Shop
-let log: Log
-let worker: Worker
-let client: Redis
-let namespace: string
+let shop: CachedShop
 beforeAll(async () => {
-  ;[shop, replica] = await Promise.all([Shop.open(), Shop.open()])
-  client = new Redis(replica.server.options)
-  namespace = shop.namespace()
-  log = await shop.connect(namespace)
-  const cache = redisSink({
-    client,
-    collection: products,
-    key: 'product:{version}:{key}',
-    versions: { pointer: 'product:version' },
-  })
-  worker = await startWorker(log, { groups: { cache } })
-  for (const sku of ['lamp', 'desk', 'chair']) {
-    const { position } = await log.append(products.put(product(sku)))
-    await log.whenApplied(position, { group: 'cache' })
-  }
+  shop = await CachedShop.open()
+  await shop.put('lamp', 'desk', 'chair')
 })
-afterAll(async () => {
-  await worker.stop()
-  await log.close()
-  client.disconnect()
-  await Promise.all([shop[Symbol.asyncDispose](), replica[Symbol.asyncDispose]()])
-})
+afterAll(() => shop[Symbol.asyncDispose]())
 
 /** Times differ from run to run, and the log has markers besides the changes. */
 const timeless = (text: string): string =>
@@ -58,9 +29,7 @@ describe('docs/rebuild.md', () => {
       const lines: string[] = []
       for (const line of code.split('\n')) {
         const [, ...args] = line.split(' ')
-        const ended = await headwater([...args, '--config', config, ...shop.at(namespace)], {
-          env: { REPLICA_URL: replica.server.url },
-        })
+        const ended = await shop.call(...args)
         expect(ended).toMatchObject({ ending: 0 })
         lines.push(ended.stdout.split('\n')[0]!)
       }
