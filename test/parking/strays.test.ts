@@ -1,46 +1,13 @@
 import { notes, type Note } from '@headwater/conformance'
-import { startWorker, type Log, type Worker } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { drained, openTestLog, partitionKeys, statusOf } from '../worker/test-log.ts'
-import { watchedSink, type WatchedSink } from '../worker/watched-sink.ts'
-import { WorkerEvents } from '../worker/worker-events.ts'
+import { client, events, follow, log, openFollowedLog, sink, worker } from '../worker/followed-log.ts'
+import { drained, partitionKeys, statusOf } from '../worker/test-log.ts'
 
 const group = 'copy'
-let server: OwnRedisServer
-let client: Redis
-let log: Log
-let sink: WatchedSink
-let events: WorkerEvents
-let worker: Worker | undefined
+openFollowedLog()
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-
-beforeEach(async () => {
-  log = await openTestLog(server.options)
-  sink = watchedSink()
-  events = new WorkerEvents()
-})
-
-afterEach(async () => {
-  await worker?.stop()
-  worker = undefined
-  await log.close()
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
-
-async function start(): Promise<void> {
-  worker = await startWorker(log, { groups: { [group]: { sink, coalesce: false } }, onEvent: events.note })
-}
+const start = () => follow({ coalesce: false })
 
 const append = (id: string, content: Note['content']) => log.append(notes.put({ id, content }))
 

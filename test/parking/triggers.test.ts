@@ -1,55 +1,15 @@
 import { notes, type Note } from '@headwater/conformance'
-import {
-  applied,
-  HeadwaterError,
-  reject,
-  retry,
-  startWorker,
-  type AppendResult,
-  type GroupOptions,
-  type Log,
-  type Worker,
-} from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { applied, HeadwaterError, reject, retry, type AppendResult, type GroupOptions } from '@headwater/core'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { drained, openTestLog, statusOf } from '../worker/test-log.ts'
-import { watchedSink, type WatchedSink } from '../worker/watched-sink.ts'
-import { WorkerEvents } from '../worker/worker-events.ts'
+import { events, follow, log, openFollowedLog, sink, worker } from '../worker/followed-log.ts'
+import { drained, statusOf } from '../worker/test-log.ts'
 
 const group = 'copy'
-let server: OwnRedisServer
-let log: Log
-let sink: WatchedSink
-let events: WorkerEvents
-let worker: Worker | undefined
+openFollowedLog()
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-})
-
-beforeEach(async () => {
-  log = await openTestLog(server.options)
-  sink = watchedSink()
-  events = new WorkerEvents()
-})
-
-afterEach(async () => {
-  await worker?.stop()
-  worker = undefined
-  await log.close()
-})
-
-afterAll(() => server.stop())
-
-async function start(options: Partial<GroupOptions> = {}): Promise<void> {
-  worker = await startWorker(log, {
-    groups: { [group]: { sink, ...options } },
-    retry: { firstMs: 1, maxMs: 4 },
-    leaseMs: 2_000,
-    onEvent: events.note,
-  })
-}
+const start = (options: Partial<GroupOptions> = {}) =>
+  follow(options, { retry: { firstMs: 1, maxMs: 4 }, leaseMs: 2_000 })
 
 const put = (id: string, content: Note['content']): Promise<AppendResult> =>
   log.append(notes.put({ id, content }))

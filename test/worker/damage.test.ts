@@ -1,46 +1,15 @@
 import { notes } from '@headwater/conformance'
-import { startWorker, type Log, type Worker } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { startWorker } from '@headwater/core'
+import { describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
+import { client, events, follow, log, openFollowedLog, server, sink, worker } from './followed-log.ts'
 import { appendEach, drained, openTestLog, partitionKeys, statusOf } from './test-log.ts'
-import { watchedSink, type WatchedSink } from './watched-sink.ts'
-import { WorkerEvents } from './worker-events.ts'
+import { watchedSink } from './watched-sink.ts'
 
 const group = 'copy'
-let server: OwnRedisServer
-let client: Redis
-let log: Log
-let sink: WatchedSink
-let events: WorkerEvents
-let worker: Worker | undefined
+openFollowedLog()
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-
-beforeEach(async () => {
-  log = await openTestLog(server.options)
-  sink = watchedSink()
-  events = new WorkerEvents()
-})
-
-afterEach(async () => {
-  await worker?.stop()
-  worker = undefined
-  await log.close()
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
-
-async function start(): Promise<void> {
-  worker = await startWorker(log, { groups: { [group]: { sink, coalesce: false } }, onEvent: events.note })
-}
+const start = () => follow({ coalesce: false })
 
 /** A worker has applied the first three of six changes, and is gone. */
 async function appliedHalf(): Promise<void> {
@@ -148,7 +117,7 @@ describe('a log that was flushed or deleted while it is worked on', () => {
       () => client.set(partitionKeys(log, group).log, 'hello'),
     ],
   ])('is reported as damaged: %s', async (_, damage) => {
-    worker = await startWorker(log, { groups: { [group]: sink }, leaseMs: 600, onEvent: events.note })
+    await follow({}, { leaseMs: 600 })
     await appendEach(log, [1])
     await drained(log, group)
     await damage()

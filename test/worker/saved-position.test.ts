@@ -1,32 +1,13 @@
 import { notes, type Note } from '@headwater/conformance'
-import { HeadwaterError, startWorker, type Log, type Sink } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { HeadwaterError, startWorker, type Sink } from '@headwater/core'
+import { describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { drained, openTestLog, partitionKeys } from './test-log.ts'
+import { client, log, openFollowedLog } from './followed-log.ts'
+import { drained, partitionKeys } from './test-log.ts'
 import { watchedSink, type WatchedSink } from './watched-sink.ts'
 
 const group = 'copy'
-let server: OwnRedisServer
-let client: Redis
-let log: Log
-
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-
-beforeEach(async () => {
-  log = await openTestLog(server.options)
-})
-
-afterEach(() => log.close())
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+openFollowedLog()
 
 /** A sink that stores its position only with changes. */
 function withoutAdvance(sink: WatchedSink, advance: () => Promise<void>): Sink<Note> {
