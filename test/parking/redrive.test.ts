@@ -1,56 +1,21 @@
 import { notes, type Note } from '@headwater/conformance'
-import { startWorker, type AppendResult, type GroupOptions, type Log } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { type AppendResult, type GroupOptions } from '@headwater/core'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { drained, openTestLog, partitionKeys, statusOf } from '../worker/test-log.ts'
-import { watchedSink, type WatchedSink } from '../worker/watched-sink.ts'
-import { WorkerEvents } from '../worker/worker-events.ts'
+import { client, events, follow, log, openFollowedLog, sink } from '../worker/followed-log.ts'
+import { drained, partitionKeys, statusOf } from '../worker/test-log.ts'
 import { chooseBy, type Taste } from './choosy-sink.ts'
 
 const group = 'copy'
-let server: OwnRedisServer
-let client: Redis
-let log: Log
-let sink: WatchedSink
+openFollowedLog()
 let taste: Taste
-let events: WorkerEvents
-const running: AsyncDisposable[] = []
-
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-
-beforeEach(async () => {
-  log = await openTestLog(server.options)
-  sink = watchedSink()
+beforeEach(() => {
   taste = { dislikes: (content) => content === 'poison' }
   chooseBy(sink, taste)
-  events = new WorkerEvents()
 })
 
-afterEach(async () => {
-  for (const one of running.splice(0)) await one[Symbol.asyncDispose]()
-  await log.close()
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
-
-async function start(options: Partial<GroupOptions> = {}): Promise<AsyncDisposable> {
-  const worker = await startWorker(log, {
-    groups: { [group]: { sink, ...options } },
-    leaseMs: 2_000,
-    retry: { firstMs: 1, maxMs: 10 },
-    onEvent: events.note,
-  })
-  running.push(worker)
-  return worker
-}
+const start = (options: Partial<GroupOptions> = {}) =>
+  follow(options, { leaseMs: 2_000, retry: { firstMs: 1, maxMs: 10 } })
 
 const put = (id: string, content: Note['content']): Promise<AppendResult> =>
   log.append(notes.put({ id, content }))

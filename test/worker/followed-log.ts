@@ -1,4 +1,11 @@
-import { startWorker, type GroupOptions, type Log, type Worker, type WorkerOptions } from '@headwater/core'
+import {
+  startWorker,
+  type ConnectOptions,
+  type GroupOptions,
+  type Log,
+  type Worker,
+  type WorkerOptions,
+} from '@headwater/core'
 import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
@@ -6,7 +13,7 @@ import { openTestLog } from './test-log.ts'
 import { watchedSink, type WatchedSink } from './watched-sink.ts'
 import { WorkerEvents } from './worker-events.ts'
 
-// A log of notes, and a worker that gives it to a watched sink: each file of tests has its own of these.
+// A log of notes, and workers that give it to a watched sink: each file of tests has its own of these.
 
 export let server: OwnRedisServer
 /** For looking into the server, and for damaging what is there. */
@@ -14,22 +21,23 @@ export let client: Redis
 export let log: Log
 export let sink: WatchedSink
 export let events: WorkerEvents
-/** Undefined before `follow`. */
+/** The one that was started last; undefined before `follow`. */
 export let worker: Worker | undefined
+const workers: Worker[] = []
 
 /** Opens them: one server for all tests of the file, and a log and a sink for each. */
-export function openFollowedLog(): void {
+export function openFollowedLog(options: Partial<ConnectOptions> = {}): void {
   beforeAll(async () => {
     server = await startRedis({ own: true })
     client = new Redis(server.options)
   })
   beforeEach(async () => {
-    log = await openTestLog(server.options)
+    log = await openTestLog(server.options, options)
     sink = watchedSink()
     events = new WorkerEvents()
   })
   afterEach(async () => {
-    await worker?.stop()
+    for (const one of workers.splice(0)) await one.stop()
     worker = undefined
     await log.close()
   })
@@ -39,10 +47,12 @@ export function openFollowedLog(): void {
   })
 }
 
-/** Starts the worker of the test, which runs the sink as the group `copy`. */
+/** Starts a worker that runs the sink as the group `copy`. It is stopped behind the test. */
 export async function follow(
   group: Partial<GroupOptions> = {},
   options: Partial<WorkerOptions> = {},
-): Promise<void> {
+): Promise<Worker> {
   worker = await startWorker(log, { groups: { copy: { sink, ...group } }, onEvent: events.note, ...options })
+  workers.push(worker)
+  return worker
 }

@@ -1,52 +1,15 @@
 import { notes, type Note } from '@headwater/conformance'
-import { HeadwaterError, startWorker, type Log, type Worker } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { HeadwaterError } from '@headwater/core'
+import { afterEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { appendEach, drained, openTestLog, statusOf } from './test-log.ts'
-import { watchedSink, type WatchedSink } from './watched-sink.ts'
-import { WorkerEvents } from './worker-events.ts'
+import { client, events, follow, log, openFollowedLog, sink } from './followed-log.ts'
+import { appendEach, drained, statusOf } from './test-log.ts'
 
 const group = 'copy'
-let server: OwnRedisServer
-let client: Redis
-let log: Log
-let sink: WatchedSink
-let events: WorkerEvents
-const workers: Worker[] = []
+openFollowedLog({ deadlineMs: 500 })
+afterEach(() => client.config('SET', 'maxmemory', '0'))
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-
-beforeEach(async () => {
-  log = await openTestLog(server.options, { deadlineMs: 500 })
-  sink = watchedSink()
-  events = new WorkerEvents()
-})
-
-afterEach(async () => {
-  await client.config('SET', 'maxmemory', '0')
-  for (const worker of workers.splice(0)) await worker.stop()
-  await log.close()
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
-
-async function start(leaseMs = 600): Promise<Worker> {
-  const worker = await startWorker(log, {
-    groups: { [group]: { sink, coalesce: false } },
-    leaseMs,
-    onEvent: events.note,
-  })
-  workers.push(worker)
-  return worker
-}
+const start = (leaseMs = 600) => follow({ coalesce: false }, { leaseMs })
 
 /** From now on Redis refuses whatever may take memory. */
 const fill = () => client.config('SET', 'maxmemory', '1')

@@ -1,49 +1,14 @@
 import { notes, type Note } from '@headwater/conformance'
-import {
-  HeadwaterError,
-  reject,
-  startWorker,
-  type GroupOptions,
-  type Log,
-  type Outcome,
-} from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { HeadwaterError, reject, type GroupOptions, type Outcome } from '@headwater/core'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { drained, openTestLog, partitionKeys, statusOf } from './test-log.ts'
-import { watchedSink, type WatchedSink } from './watched-sink.ts'
-import { WorkerEvents } from './worker-events.ts'
+import { client, events, follow, log, openFollowedLog, sink } from './followed-log.ts'
+import { drained, partitionKeys, statusOf } from './test-log.ts'
+import { type WatchedSink } from './watched-sink.ts'
 
 const group = 'copy'
-let server: OwnRedisServer
-let client: Redis
-let log: Log
-let sink: WatchedSink
-let events: WorkerEvents
-const running: AsyncDisposable[] = []
-
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-
-beforeEach(async () => {
-  log = await openTestLog(server.options)
-  sink = watchedSink()
-  refusePoison(sink)
-  events = new WorkerEvents()
-})
-
-afterEach(async () => {
-  for (const one of running.splice(0)) await one[Symbol.asyncDispose]()
-  await log.close()
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+openFollowedLog()
+beforeEach(() => refusePoison(sink))
 
 /** The sink rejects every note whose content is `poison`, and holds back its answers until `gate` opens. */
 function refusePoison(sink: WatchedSink, gate: Promise<void> = Promise.resolve()): void {
@@ -57,14 +22,7 @@ function refusePoison(sink: WatchedSink, gate: Promise<void> = Promise.resolve()
   }
 }
 
-async function start(options: Partial<GroupOptions> = {}): Promise<AsyncDisposable> {
-  const worker = await startWorker(log, {
-    groups: { [group]: { sink, ...options } },
-    onEvent: events.note,
-  })
-  running.push(worker)
-  return worker
-}
+const start = (options: Partial<GroupOptions> = {}) => follow(options)
 
 const put = (id: string, content: number | string) => log.append(notes.put({ id, content }))
 
