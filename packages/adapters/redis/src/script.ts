@@ -20,12 +20,11 @@ export function script(...parts: readonly string[]): Script {
   const digest = createHash('sha1').update(source).digest('hex')
   return {
     async run(client, { keys, args }) {
-      const input = [keys.length, ...keys, ...args]
       try {
-        return await send(client, 'evalsha', [digest, ...input])
+        return await send(client, 'evalsha', [digest, keys.length, ...keys, ...args])
       } catch (error) {
         if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
-        return await send(client, 'eval', [source, ...input])
+        return await send(client, 'eval', [source, keys.length, ...keys, ...args])
       }
     },
   }

@@ -21,7 +21,9 @@ let space = Buffer.allocUnsafe(65_536)
  */
 export class EncodedCommand extends Command {
   constructor(name: string, args: readonly Argument[]) {
-    super(name, args as Argument[], { replyEncoding: 'utf8' })
+    super(name, [], { replyEncoding: 'utf8' })
+    // Not by way of the constructor, which copies them twice.
+    this.args = args as Argument[]
   }
 
   override toWritable(): Buffer {
