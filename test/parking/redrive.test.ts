@@ -1,5 +1,5 @@
 import { notes, type Note } from '@headwater/conformance'
-import { type AppendResult, type GroupOptions } from '@headwater/core'
+import type { AppendResult, GroupOptions } from '@headwater/core'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { client, events, follow, log, openFollowedLog, sink } from '../worker/followed-log.ts'

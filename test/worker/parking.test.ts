@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { client, events, follow, log, openFollowedLog, sink } from './followed-log.ts'
 import { drained, partitionKeys, statusOf } from './test-log.ts'
-import { type WatchedSink } from './watched-sink.ts'
+import type { WatchedSink } from './watched-sink.ts'
 
 const group = 'copy'
 openFollowedLog()

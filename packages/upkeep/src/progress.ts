@@ -6,7 +6,7 @@ const everyMs = 1_000
 export class Progress {
   readonly #job: Job
   readonly #onError: (error: Error) => void
-  #next: number | { readonly keys: number } | undefined
+  #percent = 0
   #toldAt = Number.NEGATIVE_INFINITY
   #telling: Promise<void> | undefined
 
@@ -15,8 +15,9 @@ export class Progress {
     this.#onError = onError
   }
 
-  tell(done: number | { readonly keys: number }): void {
-    this.#next = typeof done === 'number' ? Math.min(100, Math.floor(done * 100)) : done
+  /** @param share of the work that is done, from 0 to 1 */
+  tell(share: number): void {
+    this.#percent = Math.min(100, Math.floor(share * 100))
     if (this.#telling === undefined && performance.now() - this.#toldAt >= everyMs) this.#tell()
   }
 
@@ -29,7 +30,7 @@ export class Progress {
   #tell(): void {
     this.#toldAt = performance.now()
     this.#telling = this.#job
-      .updateProgress(this.#next!)
+      .updateProgress(this.#percent)
       .catch(this.#onError)
       .finally(() => (this.#telling = undefined))
   }

@@ -1,27 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { canonicalJson, defineCollection } from '@headwater/core'
 import { aBook, books } from '@headwater/conformance'
-import { startPostgres, type PostgresServer } from '@headwater/local-servers'
 import { postgresSink } from '@headwater/postgres'
-import { Pool } from 'pg'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import { openDatabase, pool, schema } from './database.ts'
 import { apply, openReplica, replica, words } from './replica.ts'
 
-let server: PostgresServer
-let pool: Pool
-let schema: string
-
-beforeAll(async () => {
-  server = await startPostgres()
-  schema = server.schema
-  pool = new Pool(server.connection)
-})
-
-afterAll(async () => {
-  await pool.end()
-  await server.stop()
-})
+openDatabase()
 
 function bookSink(options: object): () => unknown {
   return () => postgresSink({ pool, collection: books, table: 'books', ...options })

@@ -1,26 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { aBook, books } from '@headwater/conformance'
-import { startPostgres, type PostgresServer } from '@headwater/local-servers'
 import type { PostgresPool } from '@headwater/postgres'
-import { Pool, type PoolClient } from 'pg'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type PoolClient } from 'pg'
+import { describe, expect, it } from 'vitest'
 import { blockedBackends } from './blocked.ts'
+import { openDatabase, pool, schema } from './database.ts'
 import { apply, errorOf, openReplica, remedyOf, replica, words } from './replica.ts'
 
-let server: PostgresServer
-let pool: Pool
-let schema: string
-
-beforeAll(async () => {
-  server = await startPostgres()
-  schema = server.schema
-  pool = new Pool(server.connection)
-})
-
-afterAll(async () => {
-  await pool.end()
-  await server.stop()
-})
+openDatabase()
 
 /** A pool of one connection on which a transaction is open: what a sink does there, nobody sees until it is committed. */
 function uncommitted(client: PoolClient): PostgresPool {

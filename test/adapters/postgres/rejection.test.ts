@@ -1,24 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { aBook, books, type Book } from '@headwater/conformance'
-import { startPostgres, type PostgresServer } from '@headwater/local-servers'
-import { Pool } from 'pg'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { openDatabase, pool, schema } from './database.ts'
 import { apply, errorOf, openReplica, remedyOf, words } from './replica.ts'
 
-let server: PostgresServer
-let pool: Pool
-let schema: string
-
-beforeAll(async () => {
-  server = await startPostgres()
-  schema = server.schema
-  pool = new Pool(server.connection)
-})
-
-afterAll(async () => {
-  await pool.end()
-  await server.stop()
-})
+openDatabase()
 
 /** A table of books, and a way to run SQL on it: TABLE stands for its name. */
 async function bookTable() {

@@ -1,24 +1,11 @@
 import { aBook, books, type Book } from '@headwater/conformance'
 import type { SinkRow } from '@headwater/core'
-import { startPostgres, type PostgresServer } from '@headwater/local-servers'
 import { Pool } from 'pg'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { openDatabase, pool, schema, server } from './database.ts'
 import { apply, openReplica, words } from './replica.ts'
 
-let server: PostgresServer
-let pool: Pool
-let schema: string
-
-beforeAll(async () => {
-  server = await startPostgres()
-  schema = server.schema
-  pool = new Pool(server.connection)
-})
-
-afterAll(async () => {
-  await pool.end()
-  await server.stop()
-})
+openDatabase()
 
 /** A table with an atlas and a novel that was deleted, and a way to change it behind the sink's back. */
 async function tampered(sql: string, options: object = {}) {

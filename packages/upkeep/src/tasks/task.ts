@@ -12,8 +12,8 @@ export interface Surroundings {
 interface Run {
   /** Aborts when the run has to end: its task goes on with the next run, from here or another process. */
   readonly signal: AbortSignal
-  /** How far it is: a share from 0 to 1, or keys looked at where nobody knows of how many. */
-  readonly progress: (done: number | { readonly keys: number }) => void
+  /** How far it is: a share from 0 to 1. */
+  readonly progress: (share: number) => void
 }
 
 /** One kind of upkeep. `settings` is what its jobs carry as data, and what configures it. */

@@ -12,7 +12,7 @@ export const verify: Task = task({
       group: group!,
       listed: 0,
       signal,
-      onProgress: (keys) => progress({ keys }),
+      onProgress: (_keys, share) => progress(share),
       ...(deep !== undefined && { deep }),
       ...(timeoutMs !== undefined && { timeoutMs }),
     })
