@@ -189,6 +189,20 @@ describe('a batch that somebody else has written the way we do', () => {
     ['of version -1', { versions: '-1' }],
     ['of a version with a fraction', { versions: '1.5' }],
     ['of a version beyond what is exact', { versions: '9007199254740993' }],
+    ['of version 2^64', { versions: '18446744073709551616' }],
+    ['of a version in another notation', { versions: '1e3' }],
+    ['of a version with 16 digits', { versions: '0x10' }],
+    ['of a version with zeros before it', { versions: '01' }],
+    ['of a version with a zero behind it', { versions: '1.0' }],
+    ['of a version with a sign', { versions: '+1' }],
+    ['of a version with a blank', { versions: '\t1' }],
+    ['of a version that is a word', { versions: 'abc' }],
+    ['of no version', { versions: '' }],
+    ['of no sequence', { first: '' }],
+    ['of more sequences than there are changes', { first: '1' }],
+    ['of no time', { time: '' }],
+    ['of a time after all times', { time: '9223372036854775807' }],
+    ['with ten thousand keys in one', { keys: 'k\n'.repeat(10_000) }],
     ['of a version in other digits', { versions: '٣' }],
     ['of version NaN', { versions: 'NaN' }],
     ['with a time that is none', { time: 'now' }],
@@ -232,6 +246,22 @@ describe('a batch that somebody else has written the way we do', () => {
     await append('desk')
     await drained(log, group)
     expect([...sink.entries().keys()]).toEqual(['lamp', 'desk'])
+  })
+
+  it('is taken with fields that it knows nothing of, whatever their names, and archived with them', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'archive-'))
+    const store = directoryArchive(folder)
+    const sink = memorySink({ collection: notes })
+    worker = await startWorker(log, { groups: { [group]: sink } })
+    await append('lamp')
+    await forge('1-2', { id: '9-9', ['__proto__']: 'x', constructor: 'x', '': '', 'a\nb': '"' })
+    await forge('1-3', Object.fromEntries(Object.entries({ keys: 'last' }).toReversed()))
+    await append('desk')
+    await drained(log, group)
+    expect([...sink.entries().keys()]).toEqual(['lamp', 'forged', 'last', 'desk'])
+    await archive(log, store)
+    expect(await verifyArchive(log, store)).toMatchObject([{ changes: 4, last: 4 }])
+    await rm(folder, { recursive: true })
   })
 
   it('touches no prototype', async () => {

@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { gunzipSync, gzipSync } from 'node:zlib'
+import { deflateSync, gunzipSync, gzipSync } from 'node:zlib'
 import { notes } from '@headwater/conformance'
 import {
   archive,
@@ -84,6 +84,10 @@ const segments = () => readdirSync(folder()).filter((name) => name.endsWith('.nd
 async function expireRight(): Promise<void> {
   const [token, , from, owner] = (await client.hget(keys().header, 'archive'))!.split(' ')
   await client.hset(keys().header, 'archive', [token, 1, from, owner].join(' '))
+}
+
+function withSegment(manifest: { segments: object[] }, wrong: object): object {
+  return { ...manifest, segments: manifest.segments.map((segment) => ({ ...segment, ...wrong })) }
 }
 
 /** Changes the first segment, or removes it. */
@@ -324,6 +328,18 @@ describe('damage in an archive', () => {
         ),
       'its checksum is another',
     ],
+    ['is larger than what was written', () => gzipSync(Buffer.alloc(50_000_000)), 'were written'],
+    [
+      'was encoded by something else',
+      (piece: Buffer) => deflateSync(gunzipSync(piece)).subarray(0, 40),
+      'it cannot be decompressed',
+    ],
+    [
+      'is followed by bytes',
+      (piece: Buffer) => Buffer.concat([piece.subarray(0, -4), Buffer.alloc(4)]),
+      'it cannot be decompressed',
+    ],
+    ['is empty', () => Buffer.alloc(0), 'it cannot be decompressed'],
     [
       'lacks a line',
       (piece: Buffer) =>
@@ -347,6 +363,34 @@ describe('damage in an archive', () => {
     }
     await expect(readAll()).rejects.toMatchObject(told)
     await expect(verifyArchive(log, store)).rejects.toMatchObject(told)
+  })
+
+  it.each<[string, (manifest: { segments: object[] }) => unknown]>([
+    ['no JSON', () => '{'],
+    ['a list', () => []],
+    ['null', () => null],
+    ['of another format', (manifest) => ({ ...manifest, format: 2 })],
+    ['of another partition', (manifest) => ({ ...manifest, partition: 7 })],
+    ['without segments', ({ segments: _, ...manifest }) => manifest],
+    ['with a segment that is none', (manifest) => ({ ...manifest, segments: [null] })],
+    ['with a segment elsewhere', (manifest) => withSegment(manifest, { file: '../../../../etc/passwd' })],
+    [
+      'with a segment in no order',
+      (manifest) => withSegment(manifest, { last: { epoch: 1, sequence: '7' } }),
+    ],
+    ['with a segment of no size', (manifest) => withSegment(manifest, { bytes: null })],
+  ])('is told where a manifest is %s', async (_, alter) => {
+    await fill(20)
+    await archive(log, store, small)
+    await trim(log)
+    const [name] = readdirSync(folder()).filter((file) => file.endsWith('.json'))
+    const path = join(folder(), name!)
+    const altered = alter(JSON.parse(readFileSync(path, 'utf8')) as { segments: object[] })
+    writeFileSync(path, typeof altered === 'string' ? altered : JSON.stringify(altered))
+    const told = { code: 'ARCHIVE_DAMAGED', message: expect.stringContaining(name!) as string }
+    await expect(readAll()).rejects.toMatchObject(told)
+    await expect(verifyArchive(log, store)).rejects.toMatchObject(told)
+    await expect(archive(log, store)).rejects.toMatchObject(told)
   })
 
   it('is told before anything is archived on top of an archive that was emptied', async () => {

@@ -86,10 +86,32 @@ function parseManifest({ name }: ArchiveStore, path: string, partition: number, 
   } catch {
     // Told below.
   }
-  const fits = manifest?.format === 1 && manifest.partition === partition && Array.isArray(manifest.segments)
+  const fits =
+    manifest?.format === 1 &&
+    manifest.partition === partition &&
+    Array.isArray(manifest.segments) &&
+    manifest.segments.every(isSegment)
   if (fits) return manifest as Manifest
   throw new HeadwaterError(
     'ARCHIVE_DAMAGED',
     `${path} of the archive in ${name} is no manifest of partition ${partition} that this version can read.`,
+  )
+}
+
+/** A file's name that leads elsewhere is none of ours. */
+function isSegment(entry: unknown): entry is SegmentEntry {
+  const segment = (entry ?? {}) as Partial<SegmentEntry>
+  const numbers = [
+    segment.entries,
+    segment.first,
+    segment.last?.epoch,
+    segment.last?.sequence,
+    segment.from,
+    segment.to,
+    segment.bytes,
+  ]
+  return (
+    numbers.every((number) => Number.isSafeInteger(number)) &&
+    [segment.file, segment.sha256].every((text) => typeof text === 'string' && /^\w[\w.-]*$/.test(text))
   )
 }

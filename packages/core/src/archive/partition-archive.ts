@@ -84,6 +84,9 @@ export class PartitionArchive {
       damagedSegment(store.name, path, offset, why, cause)
     const piece = await store.read(path)
     if (!piece) throw damaged(0, 'it is gone')
+    // Before it is decompressed, which a piece that was made for it could make endless; where a smaller one is altered is told.
+    if (piece.length > 2 * segment.bytes)
+      throw damaged(0, `it has ${piece.length} bytes, and ${segment.bytes} were written`)
     const batches: Batch[] = []
     let next = segment.first
     for (const { entry, offset } of await unpackSegment(store.name, path, piece)) {

@@ -7,13 +7,17 @@ import { HeadwaterError } from '../errors/headwater-error.ts'
 const compress = promisify(gzip)
 const decompress = promisify(gunzip)
 
+/** Of what a segment decompresses to: it was one string, and none can be longer. */
+const bytesMax = 2 ** 29 * 3
+
 /** Entries of the log as a segment keeps them: gzipped, a JSON object a line, with the entry's ID and its fields. */
 export function packSegment(entries: readonly StreamEntry[]): Promise<Buffer> {
   const lines = entries.map(([id, fields]) => {
     const texts = fields ?? []
-    const line: Record<string, string> = { id }
-    for (let at = 0; at + 1 < texts.length; at += 2) line[texts[at]!] = texts[at + 1]!
-    return JSON.stringify(line)
+    const line = new Map([['id', id]])
+    for (let at = 0; at + 1 < texts.length; at += 2) line.set(texts[at]!, texts[at + 1]!)
+    // Once more: a field that somebody else has added to a batch may have any name.
+    return JSON.stringify(Object.fromEntries(line.set('id', id)))
   })
   return compress(Buffer.from(`${lines.join('\n')}\n`))
 }
@@ -32,7 +36,7 @@ export interface SegmentLine {
 export async function unpackSegment(store: string, path: string, piece: Uint8Array): Promise<SegmentLine[]> {
   let text: Buffer
   try {
-    text = await decompress(piece)
+    text = await decompress(piece, { maxOutputLength: bytesMax })
   } catch (error) {
     throw damagedSegment(store, path, await readableBytes(piece), 'it cannot be decompressed further', error)
   }

@@ -103,7 +103,8 @@ export function decodeBatch(partition: number, [id, fields]: StreamEntry, contex
     const kind = kinds[operations[at]!] ?? stray(`it has the operation ${JSON.stringify(operations[at])}`)
     const type = types[typeOf ? Number(typeOf[at]) : 0] ?? stray(`change ${at} is of no listed type`)
     const version = Number(versions[at])
-    if (!Number.isSafeInteger(version) || version < 1)
+    // Its text is compared because other texts make numbers too: 0x10, 1e3, 01.
+    if (!Number.isSafeInteger(version) || version < 1 || String(version) !== versions[at])
       stray(`change ${at} has version ${JSON.stringify(versions[at])}`)
     const metadataIndex = metadataOf ? Number(metadataOf[at]) : 0
     const payload = payloads[at]!
