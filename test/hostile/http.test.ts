@@ -156,6 +156,123 @@ describe('the probes of a worker', () => {
   })
 })
 
+/** A probe server of this machine, with a token. */
+async function guarded(host = '127.0.0.1'): Promise<{ port: number } & Disposable> {
+  const probes = new ProbeServer('the-token')
+  const port = await probes.listen({ host, port: 0 })
+  return { port, [Symbol.dispose]: () => probes.close() }
+}
+
+const healthz = (host: string): string => `GET /healthz HTTP/1.1\r\n${host}connection: close\r\n\r\n`
+
+const statusOf = (answer: string): number => Number(/^HTTP\/1\.1 (\d{3}) /.exec(answer)?.[1] ?? 0)
+
+describe('the probes of a worker, asked by a browser that was led here by a name,', () => {
+  it.each([
+    'evil.example',
+    'localhost.evil.example',
+    '127.0.0.1.evil.example:9464',
+    'evil.example:9464',
+    '',
+    'a b',
+    '[::1',
+    'localhost@evil',
+    '\u0130',
+  ])('do not answer to the host %j', async (host) => {
+    using at = await guarded()
+    expect([400, 421]).toContain(statusOf(await raw(at.port, healthz(`host: ${host}\r\n`))))
+    // What a proxy is said to have been asked counts for nothing.
+    const spoofed = `host: ${host}\r\nx-forwarded-host: localhost\r\nx-forwarded-for: 127.0.0.1\r\n`
+    expect([400, 421]).toContain(statusOf(await raw(at.port, healthz(spoofed))))
+  })
+
+  it.each(['localhost', 'LOCALHOST:9464', '127.0.0.1', '10.1.2.3:9464', '[::1]:9464'])(
+    'answer to %s, which nobody can make lead elsewhere',
+    async (host) => {
+      using at = await guarded()
+      expect(statusOf(await raw(at.port, healthz(`host: ${host}\r\n`)))).toBe(200)
+    },
+  )
+
+  it('answer to any host where they listen to everybody', async () => {
+    using at = await guarded('0.0.0.0')
+    expect(statusOf(await raw(at.port, healthz('host: worker-7.example\r\n')))).toBe(200)
+  })
+})
+
+describe('the probes of a worker, sent what is no whole request,', () => {
+  const get = 'GET /healthz HTTP/1.1\r\nhost: localhost\r\n'
+
+  it.each<[string, string, readonly number[]]>([
+    [
+      'a body that is cut',
+      `POST /metrics HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\nconnection: close\r\n\r\nab`,
+      [405],
+    ],
+    [
+      'a body longer than it says',
+      `${get}content-length: 2\r\nconnection: close\r\n\r\nGET /metrics HTTP/1.1\r\n\r\n`,
+      [200, 400],
+    ],
+    ['two lengths', `${get}content-length: 2\r\ncontent-length: 3\r\n\r\nab`, [400]],
+    ['a length and chunks', `${get}content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`, [400]],
+    ['a length below zero', `${get}content-length: -1\r\n\r\n`, [400]],
+    [
+      'a gigabyte, they are told',
+      `POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1073741824\r\nconnection: close\r\n\r\n`,
+      [405],
+    ],
+    ['an expectation that nobody has', `${get}expect: the-unexpected\r\nconnection: close\r\n\r\n`, [417]],
+    ['ten thousand headers', `${get}${'a: b\r\n'.repeat(10_000)}\r\n`, [431]],
+    ['a header of 100 kB', `${get}a: ${'b'.repeat(100_000)}\r\n\r\n`, [431]],
+    ['a header that is split', `${get}a: b\rc: d\r\n\r\n`, [400]],
+    ['a NUL', 'GET /\0 HTTP/1.1\r\nhost: localhost\r\n\r\n', [400]],
+    [
+      'a path in the form of proxies',
+      'GET http://evil.example/metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n',
+      [401, 404],
+    ],
+    ['CONNECT', 'CONNECT evil.example:443 HTTP/1.1\r\nhost: localhost\r\n\r\n', [0]],
+    ['an upgrade', `${get}connection: upgrade, close\r\nupgrade: websocket\r\n\r\n`, [200]],
+    ['TLS', '\u0016\u0003\u0001\u0002', [400]],
+  ])('refuse %s, or answer as ever, and go on', async (_, request, expected) => {
+    using at = await guarded()
+    expect(expected).toContain(statusOf(await raw(at.port, request)))
+    expect(statusOf(await raw(at.port, `${get}connection: close\r\n\r\n`))).toBe(200)
+  })
+
+  it('let go of those who never come to an end, and answer others meanwhile', async () => {
+    using at = await guarded()
+    const slow = Array.from({ length: 50 }, () => raw(at.port, `${get}a: `))
+    expect(statusOf(await raw(at.port, `${get}connection: close\r\n\r\n`))).toBe(200)
+    expect(new Set((await Promise.all(slow)).map(statusOf))).toEqual(new Set([408]))
+  }, 15_000)
+})
+
+describe('what the probes of a worker answer', () => {
+  it('tells strangers neither version nor host, and keeps to itself what it is no page for', async () => {
+    using at = await guarded()
+    const answer = await raw(at.port, 'GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n')
+    const [head, body] = answer.split('\r\n\r\n')
+    expect(body).toBe('{"live":true}\n')
+    expect(
+      head!
+        .toLowerCase()
+        .split('\r\n')
+        .slice(1)
+        .map((line) => line.split(':')[0]!)
+        .toSorted((a, b) => a.localeCompare(b)),
+    ).toEqual([
+      'cache-control',
+      'connection',
+      'content-length',
+      'content-type',
+      'date',
+      'x-content-type-options',
+    ])
+  })
+})
+
 /** Sends bytes that no client would, and gives what comes back. */
 function raw(port: number, text: string): Promise<string> {
   return new Promise((resolve) => {

@@ -371,7 +371,7 @@ describe('damage in an archive', () => {
     ['null', () => null],
     ['of another format', (manifest) => ({ ...manifest, format: 2 })],
     ['of another partition', (manifest) => ({ ...manifest, partition: 7 })],
-    ['without segments', ({ segments: _, ...manifest }) => manifest],
+    ['without segments', (manifest) => ({ ...manifest, segments: undefined })],
     ['with a segment that is none', (manifest) => ({ ...manifest, segments: [null] })],
     ['with a segment elsewhere', (manifest) => withSegment(manifest, { file: '../../../../etc/passwd' })],
     [

@@ -11,7 +11,7 @@ interface Row {
 }
 
 /**
- * Reads CSV: a line of column names, then records. Cells that are too many do not hurt the next record; after a misplaced
+ * Reads CSV: a line of column names, then records. Cells too many or too few do not hurt the next record; after a misplaced
  * quote nothing more is read.
  *
  * @throws CliError FILE_UNREADABLE
@@ -52,7 +52,7 @@ export async function* csvRecords(
     }
     const line = { number: info.lines, bytes: info.bytes - bytesBefore }
     bytesBefore = info.bytes
-    if (record.length > columns.length) {
+    if (record.length !== columns.length) {
       const why = `the record has ${record.length} cells, but there are ${columns.length} columns`
       yield { ...line, kind: 'broken', why }
       continue

@@ -1,3 +1,4 @@
+import { jsonFault } from './json-fault.ts'
 import { recordBytesMax, type RecordLine } from './record-line.ts'
 
 const lineFeed = 10
@@ -64,6 +65,6 @@ function lineOf(
   try {
     return { number, bytes, kind: 'value', value: JSON.parse(text) }
   } catch (error) {
-    return broken(`the line is no JSON: ${(error as SyntaxError).message}`)
+    return broken(`the line is no JSON: ${jsonFault(error)}`)
   }
 }

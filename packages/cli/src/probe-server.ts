@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { isIP } from 'node:net'
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { metrics } from '@opentelemetry/api'
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus'
@@ -23,6 +24,13 @@ export function parseProbeAddress(text: string): ProbeAddress {
   )
 }
 
+/** Who asks has little to say, and says it at once: others must not keep connections. */
+const limits = { headersTimeout: 3_000, requestTimeout: 3_000, connectionsCheckingInterval: 500 }
+const connectionsMax = 200
+
+/** Where a server is that is asked by any name: whoever chose this wants that. */
+const everywhere = new Set(['0.0.0.0', '::'])
+
 /**
  * Answers probes and collectors about one worker: `/healthz`, `/readyz` and `/metrics` (Prometheus). It must be made before
  * the log is opened, since meters are asked for then. It only reads, and answers nothing but GET and HEAD.
@@ -33,6 +41,7 @@ export class ProbeServer {
   readonly #server: Server
   readonly #token: Buffer | undefined
   #worker: Worker | undefined
+  #host = ''
 
   /** @param token when given, every request but `/healthz` must bring it as a bearer token */
   constructor(token: string | undefined) {
@@ -45,11 +54,13 @@ export class ProbeServer {
     this.#token = token === undefined ? undefined : digestOf(token)
     // A config that has set up an SDK of its own exports by that.
     this.#measures = metrics.setGlobalMeterProvider(new MeterProvider({ readers: [this.#exporter] }))
-    this.#server = createServer((request, response) => this.#answer(request, response))
+    this.#server = createServer(limits, (request, response) => this.#answer(request, response))
+    this.#server.maxConnections = connectionsMax
   }
 
   /** @returns the port, which is another one where 0 was asked for */
   async listen({ host, port }: ProbeAddress): Promise<number> {
+    this.#host = host.toLowerCase()
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', (error) =>
         reject(new CliError('USAGE', `Nothing can listen at ${host}:${port}: ${error.message}`)),
@@ -78,6 +89,7 @@ export class ProbeServer {
       response.setHeader('allow', 'GET, HEAD')
       return end(response, 405, { error: 'only GET and HEAD' })
     }
+    if (!this.#isMeant(request)) return end(response, 421, { error: 'no such host is here' })
     const [path] = (request.url ?? '/').split('?')
     if (path === '/healthz') {
       const live = this.#worker?.health().live ?? true
@@ -96,6 +108,14 @@ export class ProbeServer {
     end(response, 404, { error: 'there are /healthz, /readyz and /metrics' })
   }
 
+  /** A page whose name was made to lead to this machine can have a browser ask us, but only by that name. */
+  #isMeant({ headers: { host } }: IncomingMessage): boolean {
+    if (host === undefined || everywhere.has(this.#host)) return true
+    const [, bracketed, plain = ''] = /^(?:\[([0-9a-f:.]+)\]|([^:]*))(?::\d+)?$/i.exec(host) ?? []
+    const name = plain.toLowerCase()
+    return isIP(bracketed ?? name) > 0 || name === 'localhost' || (name !== '' && name === this.#host)
+  }
+
   #allows({ headers: { authorization = '' } }: IncomingMessage): boolean {
     if (!this.#token) return true
     const [scheme = '', given = ''] = authorization.split(' ')
@@ -109,6 +129,11 @@ function digestOf(text: string): Buffer {
 }
 
 function end(response: ServerResponse, status: number, body: object): void {
-  response.writeHead(status, { 'content-type': 'application/json' })
-  response.end(`${JSON.stringify(body)}\n`)
+  const text = `${JSON.stringify(body)}\n`
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+    'x-content-type-options': 'nosniff',
+  })
+  response.end(text)
 }

@@ -1,7 +1,6 @@
-import { text as textOf } from 'node:stream/consumers'
 import { appendChange, type AppendChangeOptions } from '../append-change.ts'
-import { CliError } from '../cli-error.ts'
 import type { Invocation } from '../invocation.ts'
+import { jsonInput } from '../json-input.ts'
 
 /** Puts one value; `-` reads it from stdin. */
 export async function append(
@@ -10,12 +9,6 @@ export async function append(
   json: string,
   options: AppendChangeOptions,
 ): Promise<void> {
-  const text = json === '-' ? await textOf(process.stdin) : json
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (error) {
-    throw new CliError('USAGE', `The value is no JSON: ${(error as SyntaxError).message}.`, { cause: error })
-  }
+  const value = await jsonInput(json)
   await appendChange(invocation, name, options, (collection) => collection.put(value))
 }

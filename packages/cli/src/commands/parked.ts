@@ -1,4 +1,3 @@
-import { text as textOf } from 'node:stream/consumers'
 import type {
   Expected,
   ParkedDetail,
@@ -10,6 +9,7 @@ import type {
 } from '@headwater/core'
 import { CliError } from '../cli-error.ts'
 import type { Invocation } from '../invocation.ts'
+import { jsonInput } from '../json-input.ts'
 import { openLog, openToWrite } from '../open-log.ts'
 import { count, duration, printable, timeLeft, type Output } from '../output.ts'
 import { exitCodeOf, stopSignal, type StopReason } from '../stop-signal.ts'
@@ -108,13 +108,7 @@ export async function editParked(
   json: string,
   { expected, key, wait = 30 }: EditFlags,
 ): Promise<void> {
-  const text = json === '-' ? await textOf(process.stdin) : json
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (error) {
-    throw new CliError('USAGE', `The value is no JSON: ${(error as SyntaxError).message}.`, { cause: error })
-  }
+  const value = await jsonInput(json)
   await using opened = await openToWrite(options, collection, { ...(key !== undefined && { key }) })
   const edited = await opened.log.parking(group).edit(opened.collection, value, {
     timeoutMs: wait * 1_000,
