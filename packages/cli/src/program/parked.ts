@@ -1,10 +1,10 @@
 import { Argument, Option, type Command } from 'commander'
-import type { DropFlags, EditFlags, ListFlags, RedriveFlags, RetryFlags } from './commands/parked.ts'
-import { integerFrom } from './integer-from.ts'
-import type { Invocation } from './invocation.ts'
-import { durationMs } from './quantities.ts'
+import type { DropFlags, EditFlags, ListFlags, RedriveFlags, RetryFlags } from '../commands/parked.ts'
+import { integerFrom } from '../integer-from.ts'
+import type { Invocation } from '../invocation.ts'
+import { durationMs } from '../quantities.ts'
 
-const load = () => import('./commands/parked.ts')
+const load = () => import('../commands/parked.ts')
 
 /** `headwater parked …`: what groups have set aside. */
 export function addParkedCommands(program: Command, invocation: () => Invocation): void {

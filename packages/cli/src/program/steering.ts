@@ -1,9 +1,9 @@
 import { InvalidArgumentError, type Command } from 'commander'
-import type { DrainFlags, PartitionFlag, SettingFlags } from './commands/steering.ts'
-import { integerFrom } from './integer-from.ts'
-import type { Invocation } from './invocation.ts'
+import type { DrainFlags, PartitionFlag, SettingFlags } from '../commands/steering.ts'
+import { integerFrom } from '../integer-from.ts'
+import type { Invocation } from '../invocation.ts'
 
-const load = () => import('./commands/steering.ts')
+const load = () => import('../commands/steering.ts')
 
 /** What steers workers while they run. */
 export function addSteeringCommands(program: Command, invocation: () => Invocation): void {

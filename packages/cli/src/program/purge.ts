@@ -1,9 +1,9 @@
 import type { Command } from 'commander'
-import type { PurgeFlags, PurgeProducersFlags, PurgeRecordsFlags } from './commands/purge.ts'
-import type { Invocation } from './invocation.ts'
-import { durationMs } from './quantities.ts'
+import type { PurgeFlags, PurgeProducersFlags, PurgeRecordsFlags } from '../commands/purge.ts'
+import type { Invocation } from '../invocation.ts'
+import { durationMs } from '../quantities.ts'
 
-const load = () => import('./commands/purge.ts')
+const load = () => import('../commands/purge.ts')
 
 /** What keeps small things from piling up. */
 export function addPurgeCommands(program: Command, invocation: () => Invocation): void {
