@@ -109,7 +109,7 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): Sink<T> {
         const present = await on(async (_client, of) => of)
         yield* listRows(present, (work) => call(work, signal))
       },
-      digest: (query) => on((client, present) => digestRows(client, present, query)),
+      digest: async (query) => digestRows(await on(async (_client, of) => of), query, call),
       async *listCells(query) {
         yield* listCellRows(await on(async (_client, of) => of), query, call)
       },
