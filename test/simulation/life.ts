@@ -40,7 +40,8 @@ const group = 'copies'
 /** With nothing wrong any more, everything is applied within this time. */
 const recoveryMsMax = 60_000
 const stopMsMax = 30_000
-const lookEveryMs = 100
+/** So often parked keys are asked for, when nothing is wrong any more. */
+const hurryEveryMs = 100
 /** What a lease lasts of the time in which another worker has taken over, as `startWorker` has it. */
 const leaseShare = 0.75
 
@@ -64,6 +65,10 @@ class Life {
   #started = 0
   #troubles = 0
   #over = false
+  /** What has to become so next, and what follows then. */
+  #awaited: { readonly isSo: () => boolean; readonly then: () => void } | undefined
+  /** Something has happened by which it may have become so. */
+  #changed = false
   #healthySince = 0
   #recoveredAt: number | undefined
   /** Partitions that nobody has taken over yet since the last death. */
@@ -90,6 +95,7 @@ class Life {
       store: () => this.#server.store,
     })
     this.#server = new SimulatedRedis(this.#time, (name, keys, args, reply) => {
+      this.#changed = true
       this.#audit.script(name, keys, args, reply)
       this.#tookOver(name, keys, reply)
       this.#tell(() => `redis: ${name} ${args.slice(0, 6).join(' ')} → ${JSON.stringify(reply)}`)
@@ -114,7 +120,10 @@ class Life {
       this.#time.after(this.#random.below(troubledMs), () => this.#trouble(trouble))
     }
     this.#time.after(troubledMs, () => this.#heal())
-    await this.#time.run(() => this.#over || this.#audit.breaches.length > 0)
+    await this.#time.run(() => {
+      if (this.#changed) this.#look()
+      return this.#over || this.#audit.breaches.length > 0
+    })
     return {
       seed: this.#plan.seed,
       breaches: this.#audit.breaches,
@@ -129,6 +138,7 @@ class Life {
   /** As the scripts leave it that create a log and register a group. */
   #register(): void {
     const { store } = this.#server
+    if (this.#plan.scriptsKnown) this.#server.knowScripts()
     for (const of of this.#keys.partitions) {
       const header = { epoch: '1', sequence: '0', 'epoch:1': '0 0123456789ab 1' }
       for (const [field, value] of Object.entries(header)) store.hash(of.header).set(field, value)
@@ -167,9 +177,12 @@ class Life {
   }
 
   #startWorker(): void {
-    const { latencyMs } = this.#plan
+    const { atOnce, latencyMs } = this.#plan
     const network: Network = {
-      latencyMs: () => (this.#random.chance(0.05) ? 20 : 1) * (0.2 + this.#random.below(latencyMs * 10) / 10),
+      latencyMs: () =>
+        this.#random.chance(atOnce)
+          ? 0
+          : (this.#random.chance(0.05) ? 20 : 1) * (0.2 + this.#random.below(latencyMs * 10) / 10),
       silentUntil: 0,
       refusedUntil: 0,
     }
@@ -333,7 +346,7 @@ class Life {
 
   #end(): void {
     const workers = [...this.#workers]
-    for (const worker of workers) worker.stop()
+    for (const worker of workers) worker.stop(() => (this.#changed = true))
     this.#await(
       stopMsMax,
       () => workers.every(({ stopped }) => stopped),
@@ -342,13 +355,25 @@ class Life {
   }
 
   #await(withinMs: number, isSo: () => boolean, then: () => void): void {
-    const since = this.#time.now
-    const look = (): void => {
-      if (isSo()) then()
-      else if (this.#time.now - since > withinMs) this.#audit.breaches.push(this.#unfinished(withinMs))
-      else this.#time.after(lookEveryMs, look)
+    const until = this.#time.now + withinMs
+    const awaited = (this.#awaited = { isSo, then })
+    this.#changed = true
+    const hurry = (): void => {
+      if (this.#awaited !== awaited) return
+      if (this.#time.now > until) this.#audit.breaches.push(this.#unfinished(withinMs))
+      this.#redrive()
+      this.#time.after(hurryEveryMs, hurry)
     }
-    look()
+    hurry()
+  }
+
+  /** Whether what is awaited is so. */
+  #look(): void {
+    this.#changed = false
+    const awaited = this.#awaited
+    if (!awaited?.isSo()) return
+    this.#awaited = undefined
+    awaited.then()
   }
 
   #isDone(): boolean {
@@ -357,9 +382,7 @@ class Life {
     for (const [partition, of] of this.#keys.partitions.entries()) {
       const end = this.#audit.log[partition]!.length
       if (store.hash(of.group(group)).get('checkpoint')!.split('-')[1] !== String(end)) isDone = false
-      if (store.hash(of.parkedKeys(group)).size === 1) continue
-      isDone = false
-      this.#redrive()
+      if (store.hash(of.parkedKeys(group)).size > 1) isDone = false
     }
     return isDone
   }

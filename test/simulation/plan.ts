@@ -20,9 +20,13 @@ const troubles = [
 ] as const
 export type Trouble = (typeof troubles)[number]
 
-/** One life of a small group, as its seed has it. */
+/** How much there is in a life: of everything a little, so that thousands are led in a second, or as much as it takes. */
+export type Scope = 'small' | 'large'
+
+/** One life of a group, as its seed has it. */
 export interface Plan {
   readonly seed: number
+  readonly scope: Scope
   readonly partitions: number
   readonly workers: number
   readonly keys: number
@@ -32,6 +36,10 @@ export interface Plan {
   readonly concurrency: number
   readonly leaseMs: number
   readonly latencyMs: number
+  /** How many of the messages take no time at all. */
+  readonly atOnce: number
+  /** Whether the server has seen all scripts before. */
+  readonly scriptsKnown: boolean
   /** For so long things go wrong, ms. */
   readonly troubledMs: number
   /** What goes wrong at all, and how often. */
@@ -43,13 +51,20 @@ export interface Plan {
  * First chosen is what can go wrong in a life at all, and then how often: where everything goes wrong at once, most of it
  * is never reached. Source of the idea: the two steps of FoundationDB's fault injection.
  */
-export function planOf(seed: number): Plan {
+export function planOf(seed: number, scope: Scope = 'large'): Plan {
   const random = new Random(seed)
+  return scope === 'small' ? smallPlan(seed, random) : largePlan(seed, random)
+}
+
+function largePlan(seed: number, random: Random): Plan {
   const only = random.below(8)
   const chosen =
     only === 0 ? [] : only === 1 ? (['kill'] as const) : troubles.filter(() => random.chance(0.35))
   return {
     seed,
+    scope: 'large',
+    atOnce: 0,
+    scriptsKnown: false,
     partitions: random.between(1, 3),
     workers: random.between(1, 3),
     keys: random.between(1, 4),
@@ -61,5 +76,32 @@ export function planOf(seed: number): Plan {
     troubledMs: random.between(500, 8_000),
     troubles: chosen,
     troubleCount: chosen.length === 0 ? 0 : random.between(1, 8),
+  }
+}
+
+/**
+ * Most bugs of order need few hands, few keys and one or two troubles, met in the right order: so there is little of everything,
+ * and each message is drawn to come at once, soon, or when much else has happened. Source of the idea: the small scope hypothesis
+ * of Daniel Jackson's Alloy.
+ */
+function smallPlan(seed: number, random: Random): Plan {
+  const only = random.below(4)
+  const chosen = only === 0 ? [] : only === 1 ? (['kill'] as const) : [random.pick(troubles), random.pick(troubles)]
+  return {
+    seed,
+    scope: 'small',
+    partitions: random.chance(0.75) ? 1 : 2,
+    workers: random.pick([1, 2, 2, 3]),
+    keys: random.between(1, 2),
+    changes: random.between(1, 5),
+    everyChange: random.chance(0.5),
+    concurrency: random.between(1, 2),
+    leaseMs: 900,
+    latencyMs: random.pick([1, 10, 100]),
+    atOnce: random.pick([0.5, 0.8]),
+    scriptsKnown: random.chance(0.9),
+    troubledMs: random.between(20, 700),
+    troubles: chosen,
+    troubleCount: chosen.length === 0 ? 0 : random.between(1, 3),
   }
 }

@@ -69,8 +69,13 @@ export class SimulatedClient extends RedisCommands {
       this.#requests.push(request)
       return
     }
+    const at = this.#arrival(this.#arrivesLast)
+    if (at === this.#time.now && this.#arrivesLast < at && this.#server.actor.stoppedUntil <= at) {
+      session?.receive([request])
+      return
+    }
     const requests = (this.#requests = [request])
-    this.#arrivesLast = this.#arrival(this.#arrivesLast)
+    this.#arrivesLast = at
     const arrive = (): void => {
       if (this.#requests === requests) this.#requests = undefined
       session?.receive(requests)
@@ -88,8 +93,13 @@ export class SimulatedClient extends RedisCommands {
       this.#replies.push(deliver)
       return
     }
+    const at = this.#arrival(this.#answersLast)
+    if (at === this.#time.now && this.#answersLast < at && this.#time.isTurnOf(this.#actor)) {
+      deliver()
+      return
+    }
     const replies = (this.#replies = [deliver])
-    this.#answersLast = this.#arrival(this.#answersLast)
+    this.#answersLast = at
     const arrive = (): void => {
       if (this.#replies === replies) this.#replies = undefined
       for (const one of replies) one()

@@ -53,6 +53,10 @@ export class SimulatedRedis {
     this.#sessions.delete(session.id)
   }
 
+  knowScripts(): void {
+    for (const sha of scriptModels.keys()) this.#known.add(sha)
+  }
+
   forgetScripts(): void {
     this.#known.clear()
   }
@@ -68,7 +72,7 @@ export class SimulatedRedis {
   }
 
   #script(name: string, [script, count, ...rest]: readonly string[]): unknown {
-    const sha = name === 'eval' ? createHash('sha1').update(script!).digest('hex') : script!
+    const sha = name === 'eval' ? digestOf(script!) : script!
     if (name === 'eval') this.#known.add(sha)
     if (!this.#known.has(sha)) throw new ReplyError('NOSCRIPT No matching script. Please use EVAL.')
     const model = scriptModels.get(sha)
@@ -78,6 +82,14 @@ export class SimulatedRedis {
     this.#watch(model.name, keys, args, reply)
     return reply
   }
+}
+
+const digests = new Map<string, string>()
+
+function digestOf(script: string): string {
+  let digest = digests.get(script)
+  if (!digest) digests.set(script, (digest = createHash('sha1').update(script).digest('hex')))
+  return digest
 }
 
 /** One connection, as the server sees it: a blocked command holds up what comes after it. */

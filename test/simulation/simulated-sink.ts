@@ -121,9 +121,13 @@ export class SimulatedTarget {
         running.catch(() => {}) // Nobody may be left to hear it.
         if (isLost) return
         const back = Math.max(network.silentUntil - time.now, network.latencyMs())
-        time.after(back, () => void running.then(resolve, fail), worker)
+        const answer = (): void => void running.then(resolve, fail)
+        if (back === 0 && time.isTurnOf(worker)) answer()
+        else time.after(back, answer, worker)
       }
-      time.after(Math.max(network.silentUntil - time.now, there), arrive, this.actor)
+      const arrivesIn = Math.max(network.silentUntil - time.now, there)
+      if (arrivesIn === 0) arrive()
+      else time.after(arrivesIn, arrive, this.actor)
     })
   }
 }

@@ -14,7 +14,8 @@ interface Happening {
   readonly order: number
   readonly actor: Actor
   readonly run: () => void
-  cancelled: boolean
+  /** Its place in the heap; negative when it is not there (any more). */
+  place: number
 }
 
 /**
@@ -42,13 +43,13 @@ export class SimulatedTime {
     return this.#now
   }
 
-  /** Whose happening this is. */
-  get actor(): Actor {
-    return this.#actor
+  /** Whether what this one is told now may go on at once: it is its own happening that is under way. */
+  isTurnOf(of: Actor): boolean {
+    return of === this.#actor
   }
 
   after(delayMs: number, run: () => void, of: Actor = this.#world): Happening {
-    const happening = { at: this.#now + delayMs, order: this.#order++, actor: of, run, cancelled: false }
+    const happening = { at: this.#now + delayMs, order: this.#order++, actor: of, run, place: -1 }
     this.#push(happening)
     return happening
   }
@@ -61,25 +62,44 @@ export class SimulatedTime {
       start: (ms, callback, again) => this.#start(ms, callback, again),
     })
     try {
-      while (!isOver()) {
-        const next = this.#pop()
-        if (!next) return
-        if (next.cancelled || !next.actor.alive) continue
-        if (next.actor.stoppedUntil > next.at) {
-          next.at = next.actor.stoppedUntil
-          this.#push(next)
-          continue
+      await new Promise<void>((resolve, reject) => {
+        const settled = Promise.resolve()
+        // Ticks run when no promise is left to go on; one that is asked for by a promise waits for all the others.
+        const goOn = (): void => process.nextTick(step)
+        const step = (): void => {
+          try {
+            if (isOver() || !this.#step()) return resolve()
+            void settled.then(goOn)
+          } catch (error) {
+            reject(error as Error)
+          }
         }
-        this.#now = next.at
-        this.#actor = next.actor
-        this.steps++
-        next.run()
-        // Ticks run when no promise is left to go on.
-        await new Promise<void>((resolve) => process.nextTick(resolve))
-        this.#actor = this.#world
-      }
+        goOn()
+      })
     } finally {
+      this.#actor = this.#world
       giveBack()
+    }
+  }
+
+  /** Runs what happens next; false when nothing does. */
+  #step(): boolean {
+    for (;;) {
+      const next = this.#heap[0]
+      if (!next) return false
+      const { actor: of } = next
+      if (of.alive && of.stoppedUntil > next.at) {
+        next.at = of.stoppedUntil
+        this.#sink(next, 0)
+        continue
+      }
+      this.#remove(next)
+      if (!of.alive) continue
+      this.#now = next.at
+      this.#actor = of
+      this.steps++
+      next.run()
+      return true
     }
   }
 
@@ -91,9 +111,7 @@ export class SimulatedTime {
       run()
     }
     let happening = this.after(ms + this.#lateness(), fire, of)
-    return () => {
-      happening.cancelled = true
-    }
+    return () => this.#remove(happening)
   }
 
   /** A busy program comes to its timers late. */
@@ -102,33 +120,50 @@ export class SimulatedTime {
   }
 
   #push(happening: Happening): void {
+    this.#heap.push(happening)
+    this.#rise(happening, this.#heap.length - 1)
+  }
+
+  /** Most timers are limits that are never reached: what is taken back must not stay until its time has come. */
+  #remove(happening: Happening): void {
+    const { place } = happening
+    if (place < 0) return
+    happening.place = -1
+    const last = this.#heap.pop()!
+    if (last === happening) return
+    if (place > 0 && isBefore(last, this.#heap[(place - 1) >> 1]!)) this.#rise(last, place)
+    else this.#sink(last, place)
+  }
+
+  #rise(happening: Happening, from: number): void {
     const heap = this.#heap
-    let at = heap.push(happening) - 1
+    let at = from
     while (at > 0) {
       const parent = (at - 1) >> 1
       if (!isBefore(happening, heap[parent]!)) break
-      heap[at] = heap[parent]!
+      this.#put(heap[parent]!, at)
       at = parent
     }
-    heap[at] = happening
+    this.#put(happening, at)
   }
 
-  #pop(): Happening | undefined {
+  #sink(happening: Happening, from: number): void {
     const heap = this.#heap
-    const first = heap[0]
-    const last = heap.pop()
-    if (!first || !last || heap.length === 0) return first
-    let at = 0
+    let at = from
     for (;;) {
       let child = 2 * at + 1
       if (child >= heap.length) break
       if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++
-      if (!isBefore(heap[child]!, last)) break
-      heap[at] = heap[child]!
+      if (!isBefore(heap[child]!, happening)) break
+      this.#put(heap[child]!, at)
       at = child
     }
-    heap[at] = last
-    return first
+    this.#put(happening, at)
+  }
+
+  #put(happening: Happening, place: number): void {
+    this.#heap[place] = happening
+    happening.place = place
   }
 }
 

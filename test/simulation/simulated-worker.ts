@@ -122,9 +122,12 @@ export class SimulatedWorker {
     )
   }
 
-  stop(): void {
+  stop(onStopped: () => void = () => {}): void {
     const stop = (): void => {
-      void this.#runner.stop(1_000).then(() => (this.stopped = true))
+      void this.#runner.stop(1_000).then(() => {
+        this.stopped = true
+        onStopped()
+      })
     }
     this.#time.after(0, stop, this.actor)
   }

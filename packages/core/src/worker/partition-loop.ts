@@ -505,7 +505,11 @@ export class PartitionLoop {
         await this.#changed.wait(waitMs)
         continue
       }
-      if (await this.#lookAtMarker()) continue
+      // From here to the wait at the end nothing is awaited: what notifies meanwhile, such as a stop, would be missed.
+      if (this.#dispatcher.barrier || this.#looksAgain) {
+        await this.#lookAtMarker()
+        continue
+      }
       const countMax = this.#isolating ? 1 : Math.min(changesMax, this.#rate.available, this.#trouble.callMax)
       const callsMax = this.#isolating ? 1 : this.#steering.concurrency
       const goesAlone = this.#suspects.none ? undefined : (key: string) => this.#suspects.has(key)
@@ -526,17 +530,16 @@ export class PartitionLoop {
     while (this.#applying > 0) await this.#changed.wait()
   }
 
-  /** Lets the sink be looked at, where everything up to a marker is done. True when something may have changed by that. */
-  async #lookAtMarker(): Promise<boolean> {
+  /** Lets the sink be looked at, where everything up to a marker is done. */
+  async #lookAtMarker(): Promise<void> {
     const marker = this.#dispatcher.barrier
     if (marker) {
       this.#marker = marker
       await this.#look(marker)
       this.#dispatcher.release()
       this.#changed.notify()
-      return true
+      return
     }
-    if (!this.#looksAgain) return false
     this.#looksAgain = false
     const last = this.#marker
     const standsThere =
@@ -544,7 +547,6 @@ export class PartitionLoop {
       this.#dispatcher.waiting === 0 &&
       compareStamps(this.#dispatcher.checkpoint, last.stamp) === 0
     if (standsThere) await this.#look(last)
-    return standsThere
   }
 
   /** Not while a parked key is on its way into the sink: it would count as neither parked nor there. */
