@@ -105,6 +105,7 @@ class Life {
 
   async run(): Promise<LifeReport> {
     const { partitions, workers, changes, troubledMs, troubleCount, troubles } = this.#plan
+    const when = this.#moments()
     this.#register()
     for (let worker = 0; worker < workers; worker++) {
       this.#time.after(this.#random.below(200), () => this.#startWorker())
@@ -113,11 +114,11 @@ class Life {
       const count = this.#random.between(1, Math.min(3, changes - change))
       change += count
       const partition = this.#random.below(partitions)
-      this.#time.after(this.#random.below(troubledMs), () => this.#append(partition, count))
+      this.#time.after(when(), () => this.#append(partition, count))
     }
     for (let at = 0; at < troubleCount; at++) {
       const trouble = this.#random.pick(troubles)
-      this.#time.after(this.#random.below(troubledMs), () => this.#trouble(trouble))
+      this.#time.after(when(), () => this.#trouble(trouble))
     }
     this.#time.after(troubledMs, () => this.#heal())
     await this.#time.run(() => {
@@ -133,6 +134,16 @@ class Life {
       events: this.#events,
       troubles: this.#troubles,
     }
+  }
+
+  /** Draws when something is to be done. */
+  #moments(): () => number {
+    const { moments, troubledMs, latencyMs } = this.#plan
+    const random = this.#random
+    if (moments === 0) return () => random.below(troubledMs)
+    const drawn = Array.from({ length: moments }, () => random.below(troubledMs))
+    // What meets what is on its way is worth more than what meets nothing.
+    return () => Math.min(troubledMs, random.pick(drawn) + random.below(10 * (1 + 4 * latencyMs)) / 10)
   }
 
   /** As the scripts leave it that create a log and register a group. */
@@ -325,12 +336,14 @@ class Life {
     ailments.rejected.clear()
     ailments.refused.clear()
     if (this.#workers.length === 0) this.#startWorker()
-    for (const { actor, network } of this.#workers) {
-      const { now } = this.#time
-      actor.stoppedUntil = Math.min(actor.stoppedUntil, now)
-      Object.assign(network, { silentUntil: 0, refusedUntil: 0 })
+    if (!this.#plan.lastsOn) {
+      for (const { actor, network } of this.#workers) {
+        const { now } = this.#time
+        actor.stoppedUntil = Math.min(actor.stoppedUntil, now)
+        Object.assign(network, { silentUntil: 0, refusedUntil: 0 })
+      }
+      this.#server.actor.stoppedUntil = 0
     }
-    this.#server.actor.stoppedUntil = 0
     this.#healthySince = this.#time.now
     this.#tell(() => 'nothing is wrong any more')
     this.#await(

@@ -45,6 +45,10 @@ export interface Plan {
   /** What goes wrong at all, and how often. */
   readonly troubles: readonly Trouble[]
   readonly troubleCount: number
+  /** Whether stops and silences run to their own end, instead of ending with the rest. */
+  readonly lastsOn: boolean
+  /** Around so many moments everything happens that is done to the workers; 0: at any time. */
+  readonly moments: number
 }
 
 /**
@@ -76,6 +80,8 @@ function largePlan(seed: number, random: Random): Plan {
     troubledMs: random.between(500, 8_000),
     troubles: chosen,
     troubleCount: chosen.length === 0 ? 0 : random.between(1, 8),
+    lastsOn: false,
+    moments: 0,
   }
 }
 
@@ -86,14 +92,15 @@ function largePlan(seed: number, random: Random): Plan {
  */
 function smallPlan(seed: number, random: Random): Plan {
   const only = random.below(4)
-  const chosen = only === 0 ? [] : only === 1 ? (['kill'] as const) : [random.pick(troubles), random.pick(troubles)]
+  const chosen =
+    only === 0 ? [] : only === 1 ? (['kill'] as const) : [random.pick(troubles), random.pick(troubles)]
   return {
     seed,
     scope: 'small',
     partitions: random.chance(0.75) ? 1 : 2,
     workers: random.pick([1, 2, 2, 3]),
-    keys: random.between(1, 2),
-    changes: random.between(1, 5),
+    keys: random.pick([1, 2, 2, 3]),
+    changes: random.between(1, 6),
     everyChange: random.chance(0.5),
     concurrency: random.between(1, 2),
     leaseMs: 900,
@@ -103,5 +110,7 @@ function smallPlan(seed: number, random: Random): Plan {
     troubledMs: random.between(20, 700),
     troubles: chosen,
     troubleCount: chosen.length === 0 ? 0 : random.between(1, 3),
+    lastsOn: true,
+    moments: random.between(1, 3),
   }
 }
