@@ -108,7 +108,7 @@ class Life {
     const when = this.#moments()
     this.#register()
     for (let worker = 0; worker < workers; worker++) {
-      this.#time.after(this.#random.below(200), () => this.#startWorker())
+      this.#time.after(this.#random.below(Math.min(200, troubledMs)), () => this.#startWorker())
     }
     for (let change = 0; change < changes;) {
       const count = this.#random.between(1, Math.min(3, changes - change))

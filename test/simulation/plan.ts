@@ -107,7 +107,7 @@ function smallPlan(seed: number, random: Random): Plan {
     latencyMs: random.pick([1, 10, 100]),
     atOnce: random.pick([0.5, 0.8]),
     scriptsKnown: random.chance(0.9),
-    troubledMs: random.between(20, 700),
+    troubledMs: random.between(10, 300),
     troubles: chosen,
     troubleCount: chosen.length === 0 ? 0 : random.between(1, 3),
     lastsOn: true,
