@@ -66,7 +66,7 @@ class Life {
   #troubles = 0
   #over = false
   /** What has to become so next, and what follows then. */
-  #awaited: { readonly isSo: () => boolean; readonly then: () => void } | undefined
+  #awaited: { readonly isSo: () => boolean; readonly goOn: () => void } | undefined
   /** Something has happened by which it may have become so. */
   #changed = false
   #healthySince = 0
@@ -367,9 +367,9 @@ class Life {
     )
   }
 
-  #await(withinMs: number, isSo: () => boolean, then: () => void): void {
+  #await(withinMs: number, isSo: () => boolean, goOn: () => void): void {
     const until = this.#time.now + withinMs
-    const awaited = (this.#awaited = { isSo, then })
+    const awaited = (this.#awaited = { isSo, goOn })
     this.#changed = true
     const hurry = (): void => {
       if (this.#awaited !== awaited) return
@@ -386,7 +386,7 @@ class Life {
     const awaited = this.#awaited
     if (!awaited?.isSo()) return
     this.#awaited = undefined
-    awaited.then()
+    awaited.goOn()
   }
 
   #isDone(): boolean {

@@ -71,7 +71,7 @@ export class SimulatedTime {
             if (isOver() || !this.#step()) return resolve()
             void settled.then(goOn)
           } catch (error) {
-            reject(error as Error)
+            reject(error instanceof Error ? error : new Error(String(error)))
           }
         }
         goOn()

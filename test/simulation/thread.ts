@@ -24,6 +24,7 @@ export type Told =
   | { readonly tally: Tally }
 
 const { scope, firstSeed, stride, seconds, lives, untilFailed, trace } = workerData as Task
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a port of threads, not a window
 const tell = (told: Told): void => parentPort!.postMessage(told)
 const hasher = await createHasher(0n)
 const options = { hasher, ...(trace && { trace: (line: string) => tell({ line }) }) }
