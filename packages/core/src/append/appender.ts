@@ -1,7 +1,7 @@
 import type { AnyCollection } from '../collection/collection.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { quoted } from '../errors/quoted.ts'
-import { replicasRequired, type Durability } from '../namespace/durability.ts'
+import { durabilities, replicasRequired, type Durability } from '../namespace/durability.ts'
 import { backoffMs, type Backoff } from '../redis/backoff.ts'
 import { pause } from '../redis/persist.ts'
 import type { AppendOrigin } from '../origin/append-from-origin.ts'
@@ -153,7 +153,20 @@ export class Appender {
     this.#options.target.close()
   }
 
-  #context({ idempotencyKey, metadata, durability }: AppendOptions): AppendContext {
+  #context(options: AppendOptions): AppendContext {
+    if (typeof options !== 'object' || options === null) {
+      throw new HeadwaterError(
+        'OPTION_INVALID',
+        `The options of append are ${quoted(options)}, not an object.`,
+      )
+    }
+    const { idempotencyKey, metadata, durability } = options
+    if (durability !== undefined && !durabilities.includes(durability)) {
+      throw new HeadwaterError(
+        'OPTION_INVALID',
+        `durability ${quoted(durability)} must be one of ${durabilities.join(', ')}.`,
+      )
+    }
     if (idempotencyKey !== undefined) checkIdempotencyKey(idempotencyKey)
     return {
       idempotencyKey,
