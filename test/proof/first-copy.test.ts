@@ -1,31 +1,15 @@
 import { startWorker, verify, type WorkerEvent } from '@headwater/core'
-import { startPostgres, startRedis, type PostgresServer, type RedisServer } from '@headwater/local-servers'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { logParts } from '../../packages/core/src/namespace/log.ts'
 import { eventually } from '../support/eventually.ts'
-import { memoryCopy, postgresCopy, redisCopy, type Copy } from '../verify/copies.ts'
+import { openCopyServers, redis, technologies } from '../verify/copy-servers.ts'
 import { itemsCollection, openLog } from '../verify/shop.ts'
 
-let redis: RedisServer
-let postgres: PostgresServer
+openCopyServers()
 let client: Redis
-
-beforeAll(async () => {
-  ;[redis, postgres] = await Promise.all([startRedis(), startPostgres()])
-  client = new Redis(redis.options)
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await Promise.all([redis.stop(), postgres.stop()])
-})
-
-const technologies: Record<string, (items: ReturnType<typeof itemsCollection>) => Copy> = {
-  memory: memoryCopy,
-  redis: (items) => redisCopy(items, redis.options, redis.namespacePrefix),
-  postgres: (items) => postgresCopy(items, postgres),
-}
+beforeAll(() => void (client = new Redis(redis.options)))
+afterAll(() => client.disconnect())
 
 describe.concurrent.each(Object.keys(technologies))('a %s sink that gets its first copy', (technology) => {
   it('is not provable yet at the markers that come meanwhile, never different, and verified afterwards', async () => {

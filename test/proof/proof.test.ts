@@ -10,36 +10,21 @@ import {
   type Worker,
   type WorkerEvent,
 } from '@headwater/core'
-import { startPostgres, startRedis, type PostgresServer, type RedisServer } from '@headwater/local-servers'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { logParts } from '../../packages/core/src/namespace/log.ts'
 import { mark } from '../../packages/core/src/proof/mark.ts'
 import { eventually } from '../support/eventually.ts'
-import { memoryCopy, postgresCopy, redisCopy, type Copy } from '../verify/copies.ts'
+import { openCopyServers, redis, technologies } from '../verify/copy-servers.ts'
+import { memoryCopy, type Copy } from '../verify/copies.ts'
 import { caughtUp, itemsCollection, openLog, Traffic } from '../verify/shop.ts'
 
-let redis: RedisServer
-let postgres: PostgresServer
+openCopyServers()
 let client: Redis
-
-beforeAll(async () => {
-  ;[redis, postgres] = await Promise.all([startRedis(), startPostgres()])
-  client = new Redis(redis.options)
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await Promise.all([redis.stop(), postgres.stop()])
-})
+beforeAll(() => void (client = new Redis(redis.options)))
+afterAll(() => client.disconnect())
 
 type Items = ReturnType<typeof itemsCollection>
-
-const technologies: Record<string, (items: Items) => Copy> = {
-  memory: memoryCopy,
-  redis: (items) => redisCopy(items, redis.options, redis.namespacePrefix),
-  postgres: (items) => postgresCopy(items, postgres),
-}
 
 /** Puts a marker into every partition, and gives where they stand. */
 async function markAll(log: Log, collections: readonly string[] = ['items']): Promise<string[]> {

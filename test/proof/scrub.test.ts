@@ -1,28 +1,13 @@
 import { scrub, startWorker, type Log, type ScrubFinding, type WorkerEvent } from '@headwater/core'
-import { startPostgres, startRedis, type PostgresServer, type RedisServer } from '@headwater/local-servers'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { memoryCopy, postgresCopy, redisCopy, type Copy } from '../verify/copies.ts'
+import { openCopyServers, redis, technologies } from '../verify/copy-servers.ts'
+import { memoryCopy, type Copy } from '../verify/copies.ts'
 import { caughtUp, follow, itemsCollection, openLog, Traffic } from '../verify/shop.ts'
 
-let redis: RedisServer
-let postgres: PostgresServer
-
-beforeAll(async () => {
-  ;[redis, postgres] = await Promise.all([startRedis(), startPostgres()])
-})
-
-afterAll(async () => {
-  await Promise.all([redis.stop(), postgres.stop()])
-})
+openCopyServers()
 
 type Items = ReturnType<typeof itemsCollection>
-
-const technologies: Record<string, (items: Items) => Copy> = {
-  memory: memoryCopy,
-  redis: (items) => redisCopy(items, redis.options, redis.namespacePrefix),
-  postgres: (items) => postgresCopy(items, postgres),
-}
 
 async function fill(log: Log, items: Items, count: number): Promise<void> {
   await Promise.all(

@@ -1,20 +1,11 @@
 import { compareSinks, memorySink, startWorker, type AnySink } from '@headwater/core'
-import { startPostgres, startRedis, type PostgresServer, type RedisServer } from '@headwater/local-servers'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
+import { openCopyServers, postgres, redis } from './copy-servers.ts'
 import { memoryCopy, postgresCopy, redisCopy, type Copy } from './copies.ts'
 import { itemsCollection, openLog, Traffic } from './shop.ts'
 
-let redis: RedisServer
-let postgres: PostgresServer
-
-beforeAll(async () => {
-  ;[redis, postgres] = await Promise.all([startRedis(), startPostgres()])
-})
-
-afterAll(async () => {
-  await Promise.all([redis.stop(), postgres.stop()])
-})
+openCopyServers()
 
 function withoutDigests(sink: AnySink): AnySink {
   const left = Object.entries(sink).filter(([name]) => name !== 'digest' && name !== 'listCells')

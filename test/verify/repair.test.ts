@@ -1,25 +1,10 @@
 import { repair, verify, type Collection, type Log, type Sink } from '@headwater/core'
-import { startPostgres, startRedis, type PostgresServer, type RedisServer } from '@headwater/local-servers'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { memoryCopy, postgresCopy, redisCopy, type Copy } from './copies.ts'
+import { describe, expect, it } from 'vitest'
+import { openCopyServers, redis, technologies } from './copy-servers.ts'
+import { memoryCopy, type Copy } from './copies.ts'
 import { caughtUp, follow, itemsCollection, openLog, Traffic, type Item } from './shop.ts'
 
-let redis: RedisServer
-let postgres: PostgresServer
-
-beforeAll(async () => {
-  ;[redis, postgres] = await Promise.all([startRedis(), startPostgres()])
-})
-
-afterAll(async () => {
-  await Promise.all([redis.stop(), postgres.stop()])
-})
-
-const technologies: Record<string, (items: Collection<Item>) => Copy> = {
-  memory: memoryCopy,
-  redis: (items) => redisCopy(items, redis.options, redis.namespacePrefix),
-  postgres: (items) => postgresCopy(items, postgres),
-}
+openCopyServers()
 
 interface Given {
   readonly log: Log

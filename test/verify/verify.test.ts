@@ -12,29 +12,14 @@ import {
   type Sink,
   type SinkValue,
 } from '@headwater/core'
-import { startPostgres, startRedis, type PostgresServer, type RedisServer } from '@headwater/local-servers'
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { eventually } from '../support/eventually.ts'
-import { memoryCopy, postgresCopy, redisCopy, type Copy } from './copies.ts'
+import { openCopyServers, redis, technologies } from './copy-servers.ts'
+import { memoryCopy, redisCopy, type Copy } from './copies.ts'
 import { caughtUp, follow, itemsCollection, openLog, Traffic, type Item } from './shop.ts'
 
-let redis: RedisServer
-let postgres: PostgresServer
-
-beforeAll(async () => {
-  ;[redis, postgres] = await Promise.all([startRedis(), startPostgres()])
-})
-
-afterAll(async () => {
-  await Promise.all([redis.stop(), postgres.stop()])
-})
-
-const technologies: Record<string, (items: Collection<Item>) => Copy> = {
-  memory: memoryCopy,
-  redis: (items) => redisCopy(items, redis.options, redis.namespacePrefix),
-  postgres: (items) => postgresCopy(items, postgres),
-}
+openCopyServers()
 
 describe.each(Object.keys(technologies))('verify of a %s sink', (technology) => {
   const withCopy = async (
