@@ -124,7 +124,7 @@ export const plantedBugs: readonly (readonly [string, string, string, string, Re
     'a stop that is missed by whoever looks for a marker',
     `${worker}/partition-loop.ts`,
     'if (this.#dispatcher.barrier || this.#looksAgain) {',
-    'await Promise.resolve()\n      if (this.#dispatcher.barrier || this.#looksAgain) {',
+    'for (let turns = 0; turns < 8; turns++) await Promise.resolve()\n      if (this.#dispatcher.barrier || this.#looksAgain) {',
     /not finished/,
   ],
 ]
