@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { connect, defineCollection, type Log } from '@headwater/core'
+import { connect, defineCollection } from '@headwater/core'
 import { Redis, type RedisOptions } from 'ioredis'
 import { z } from 'zod'
 
@@ -24,7 +24,7 @@ export async function bytesOfChange(target: RedisOptions, load: MeasuredLoad): P
   })
   const text = 'x'.repeat(payloadBytes - JSON.stringify({ id: 'k'.repeat(keyLength), text: '' }).length)
   const client = new Redis(target)
-  const log: Log<typeof things> = await connect(target, {
+  const log = await connect(target, {
     namespace: randomUUID(),
     partitions: 1,
     collections: [things],
