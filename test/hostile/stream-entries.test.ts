@@ -164,8 +164,8 @@ describe('an entry of somebody else', () => {
 })
 
 /** A batch of ours, field by field, with something else in the place of some. */
-async function forge(id: string, fields: Record<string, string | Buffer>): Promise<void> {
-  const whole = {
+function whole(id: string, fields: Record<string, string | Buffer>): Record<string, string | Buffer> {
+  return {
     first: id.split('-')[1]!,
     time: '1',
     types: 'notes@1',
@@ -175,7 +175,10 @@ async function forge(id: string, fields: Record<string, string | Buffer>): Promi
     payloads: '{"content":1,"id":"forged"}',
     ...fields,
   }
-  await client.call('XADD', stream(), id, ...Object.entries(whole).flat())
+}
+
+async function forge(id: string, fields: Record<string, string | Buffer>): Promise<void> {
+  await client.call('XADD', stream(), id, ...Object.entries(whole(id, fields)).flat())
   await client.hset(partitionKeys(log, group).header, 'sequence', id.split('-')[1]!)
 }
 
@@ -245,6 +248,70 @@ describe('a batch that somebody else has written the way we do', () => {
     expect(found!.message.length).toBeLessThan(1_024)
     await append('desk')
     await drained(log, group)
+    expect([...sink.entries().keys()]).toEqual(['lamp', 'desk'])
+  })
+
+  // Schemas are asked when values enter; a sink rejects what it cannot hold.
+  it.each<[string, Record<string, string | Buffer>, string]>([
+    ['a number', { payloads: '5' }, 'applied'],
+    ['a list', { payloads: '[]' }, 'applied'],
+    ['null', { payloads: 'null' }, 'applied'],
+    ['an object of another shape', { payloads: '{"a":1}' }, 'applied'],
+    ['JSON behind a BOM', { payloads: '\ufeff{"content":1,"id":"forged"}' }, 'parked'],
+    ['JSON in UTF-16', { payloads: Buffer.from('{"content":1,"id":"forged"}', 'utf16le') }, 'parked'],
+    ['JSON in another order', { payloads: '{"id":"forged","content":1}' }, 'applied'],
+    ['JSON with a member twice', { payloads: '{"content":1,"id":"forged","id":"forged"}' }, 'applied'],
+    ['a version far ahead', { versions: '1001' }, 'applied'],
+    ['a schema version of tomorrow', { types: 'notes@999' }, 'applied'],
+    ['a collection of somebody else', { types: 'others@1' }, 'passed over'],
+    ['no key', { keys: '' }, 'parked'],
+    ['five megabytes', { payloads: `{"content":"${'x'.repeat(5_000_000)}","id":"forged"}` }, 'applied'],
+    ['a field of five megabytes that nobody knows', { other: 'x'.repeat(5_000_000) }, 'applied'],
+    [
+      'ten thousand fields that nobody knows',
+      Object.fromEntries(Array.from({ length: 10_000 }, (_, at) => [`f${at}`, 'x'])),
+      'applied',
+    ],
+    ['an encoding that there is not', { encoding: 'br', dictionary: '7', checksum: 'x' }, 'applied'],
+  ])('delays nobody else when it holds %s', async (what, fields, becomes) => {
+    const sink = memorySink({ collection: notes })
+    worker = await startWorker(log, { groups: { [group]: sink } })
+    await append('lamp')
+    await drained(log, group)
+    await forge('1-2', fields)
+    await append('desk')
+    await drained(log, group)
+    const parked = await log.parking(group).list()
+    const isApplied = [...sink.entries().keys()].some((key) => key !== 'lamp' && key !== 'desk')
+    expect([what, parked.length > 0 ? 'parked' : isApplied ? 'applied' : 'passed over']).toEqual([
+      what,
+      becomes,
+    ])
+    expect([...sink.entries().keys()]).toContain('desk')
+    expect(worker.health().live).toBe(true)
+  })
+
+  it('counts the last of two fields of one name', async () => {
+    const sink = memorySink({ collection: notes })
+    worker = await startWorker(log, { groups: { [group]: sink } })
+    await append('lamp')
+    await drained(log, group)
+    const fields = ['keys', 'first', ...Object.entries(whole('1-2', { keys: 'last' })).flat()]
+    await client.call('XADD', stream(), '1-2', ...fields)
+    await client.hset(partitionKeys(log, group).header, 'sequence', '2')
+    await append('desk')
+    await drained(log, group)
+    expect([...sink.entries().keys()]).toEqual(['lamp', 'last', 'desk'])
+  })
+
+  it('of sequences that were given already changes nothing', async () => {
+    const sink = memorySink({ collection: notes })
+    worker = await startWorker(log, { groups: { [group]: sink } })
+    await append('lamp')
+    await append('desk')
+    await drained(log, group)
+    await client.call('XADD', stream(), '1-3', ...Object.entries(whole('1-2', { keys: 'lamp' })).flat())
+    await eventually(async () => expect(await log.parking(group).list()).toHaveLength(1))
     expect([...sink.entries().keys()]).toEqual(['lamp', 'desk'])
   })
 

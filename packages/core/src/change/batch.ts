@@ -106,6 +106,7 @@ export function decodeBatch(partition: number, [id, fields]: StreamEntry, contex
     // Its text is compared because other texts make numbers too: 0x10, 1e3, 01.
     if (!Number.isSafeInteger(version) || version < 1 || String(version) !== versions[at])
       stray(`change ${at} has version ${JSON.stringify(versions[at])}`)
+    if (keys[at] === '') stray(`change ${at} has no key`)
     const metadataIndex = metadataOf ? Number(metadataOf[at]) : 0
     const payload = payloads[at]!
     if ((kind === 'delete') !== (payload === ''))
