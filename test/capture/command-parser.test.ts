@@ -56,6 +56,15 @@ describe('a replication stream', () => {
       expect(texts(parse(bytes, () => random.between(1, 200)))).toEqual(whole)
   })
 
+  it('may hold a hundred thousand arguments, and as many questions how far we are', () => {
+    const many = command('DEL', ...Array.from({ length: 100_000 }, (_, at) => `${at}`))
+    const questions = command('REPLCONF', 'GETACK', '*').repeat(100_000)
+    const parsed = parse(Buffer.from(`${many}${questions}`), () => 65_536)
+    expect(parsed.length).toBe(100_001)
+    expect(parsed[0]!.args.length).toBe(100_001)
+    expect(parsed.at(-1)!.end).toBe(100 + many.length + questions.length)
+  })
+
   it.each([
     ['PING inline', 'PING\r\n'],
     ['a negative count', '*-1\r\n'],

@@ -120,6 +120,17 @@ describe('a link to a source', () => {
     },
   )
 
+  it('gives no more of a dump than it was said to have, and nothing of an empty one', async () => {
+    for (const [dump, expected] of [
+      ['$0\r\nREDIS0011', ''],
+      ['$5\r\nREDIS0011', 'REDIS'],
+    ] as const) {
+      const link = await attached([`+FULLRESYNC ${id} 12\r\n${dump}`])
+      await link.attach(undefined)
+      expect(await dumpOf(link)).toBe(expected)
+    }
+  })
+
   it('fails when the source goes away, at every byte of what it says', async () => {
     const whole = `+FULLRESYNC ${id} 12\r\n$EOF:${mark}\r\nREDIS0011${mark}`
     for (let length = 1; length < whole.length; length += 5) {

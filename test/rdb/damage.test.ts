@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { crc64, type RdbEntry } from '@headwater/rdb'
+import { crc64, readRdb, type RdbEntry } from '@headwater/rdb'
 import { startRedis } from '@headwater/local-servers'
 import { describe, expect, it } from 'vitest'
 import { givenSeed } from '../support/seed.ts'
@@ -125,6 +125,13 @@ describe('bytes made to do harm', () => {
     ['an opcode that does not exist', dumpOf(bytesOf(0xf0)), 'CORRUPT'],
     ['a string of 2^31 bytes', value(0, 0x80, 0x80, 0, 0, 0, 'short'), 'ITEM_TOO_LARGE'],
     ['a string of 2^53 bytes', value(0, longLength(2n ** 53n)), 'CORRUPT'],
+    ['a string of 2^63 bytes', value(0, longLength(2n ** 63n)), 'CORRUPT'],
+    ['a score as text that is none', value(3, 1, string('m'), 253), 'CORRUPT'],
+    [
+      'a key twice in one listpack',
+      value(16, string(bytesOf(15, 0, 0, 0, 4, 0, 0x81, 97, 2, 1, 1, 0x81, 97, 2, 2, 1, 0xff))),
+      'CORRUPT',
+    ],
     ['a list of 2^32 elements', value(1, 0x80, 0xff, 0xff, 0xff, 0xff, 0), 'CORRUPT'],
     ['a compression bomb', value(0, 0xc3, 4, 0x80, 0x7f, 0xff, 0xff, 0xff, 0, 'x', 0xe0, 0xff), 'CORRUPT'],
     ['a back reference before the beginning', value(0, 0xc3, 4, 4, 0x20, 5, 0, 0), 'CORRUPT'],
@@ -153,6 +160,19 @@ describe('bytes made to do harm', () => {
     const sizes = bytesOf(251, longLength(2n ** 36n), longLength(2n ** 36n))
     const entry = await onlyEntry(dumpOf(bytesOf(sizes, 0, string('k'), string('v'))))
     expect(entry.value).toEqual({ type: 'string', value: Buffer.from('v') })
+  })
+
+  it('takes a length in more bytes than it needs, and one key in two databases', async () => {
+    expect((await onlyEntry(value(0, longLength(1n), 'v'))).value).toMatchObject({ value: Buffer.from('v') })
+    const twice = dumpOf(bytesOf(254, 0, 0, string('k'), string('a'), 254, 1, 0, string('k'), string('b')))
+    const items: unknown[] = []
+    for await (const item of readRdb([twice])) items.push(item)
+    expect(items).toMatchObject(
+      expect.arrayContaining([
+        expect.objectContaining({ database: 0, key: Buffer.from('k') }) as object,
+        expect.objectContaining({ database: 1, key: Buffer.from('k') }) as object,
+      ]) as object,
+    )
   })
 
   it('takes any database, any expiry, and an empty stream', async () => {
