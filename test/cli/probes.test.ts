@@ -49,6 +49,8 @@ describe('headwater run --http', () => {
     expect(metrics).toMatch(/^# TYPE headwater\w+ /m)
     expect(metrics).toMatch(/headwater_lag_time_count\{[^}]*messaging_consumer_group_name="cache"[^}]*\} \d+/)
     expect(metrics).not.toContain('Product ')
+    const grammar = /^(#.*|\w+(\{(\w+="(\\["\\n]|[^"\\\n])*",?)*\})? [\d.e+-]+(Inf|NaN)?( \d+)?|)$/
+    expect(metrics.split('\n').filter((line) => !grammar.test(line))).toEqual([])
 
     expect((await fetch(`${url}/readyz`, { method: 'POST' })).status).toBe(405)
     expect((await fetch(`${url}/anything`)).status).toBe(404)

@@ -184,6 +184,12 @@ describe('an environment that lacks what is usual', () => {
     expect(lastLine(ended)).toMatchObject({ error: { code } })
   })
 
+  it('with a token that is set to nothing is refused, rather than open to everybody', async () => {
+    const ended = await call(['run', '--http', '0', '--json', ...at], { env: { HEADWATER_HTTP_TOKEN: '' } })
+    expect([ended.ending, troubles(ended, true)]).toEqual([2, []])
+    expect(ended.stdout).toContain('HEADWATER_HTTP_TOKEN')
+  })
+
   it('that takes no temporary files is told too, and nothing is left', async () => {
     const ended = await call(['export', 'products', 'out.ndjson', '--json', ...at], {
       env: { TMPDIR: join(folder, 'nowhere') },

@@ -114,7 +114,9 @@ describe('the probes of a worker', () => {
   })
 
   it('have no token that no request could bring', () => {
-    expect(() => new ProbeServer('two words')).toThrow(/HEADWATER_HTTP_TOKEN/)
+    // Set to nothing it would guard nothing, and whoever set it would not know.
+    for (const token of ['', 'two words', 'tab\t', '\u00e9'])
+      expect(() => new ProbeServer(token)).toThrow(/HEADWATER_HTTP_TOKEN/)
     expect(() => new ProbeServer('geheim\n')).toThrow(/^(?!.*geheim)/)
   })
 

@@ -45,10 +45,10 @@ export class ProbeServer {
 
   /** @param token when given, every request but `/healthz` must bring it as a bearer token */
   constructor(token: string | undefined) {
-    if (token !== undefined && /[^\x21-\x7e]/.test(token)) {
+    if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) {
       throw new CliError(
         'USAGE',
-        'HEADWATER_HTTP_TOKEN must be of visible ASCII characters, without spaces: no request could bring another.',
+        'HEADWATER_HTTP_TOKEN must be of visible ASCII characters, without spaces, and not empty: no request could bring another. Without it nothing is guarded.',
       )
     }
     this.#token = token === undefined ? undefined : digestOf(token)

@@ -81,7 +81,7 @@ export async function run(
 async function openProbes(http: string): Promise<{ server: ProbeServer; at: string }> {
   const { ProbeServer, parseProbeAddress } = await import('../probe-server.ts')
   const address = parseProbeAddress(http)
-  const server = new ProbeServer(process.env['HEADWATER_HTTP_TOKEN'] || undefined)
+  const server = new ProbeServer(process.env['HEADWATER_HTTP_TOKEN'])
   const port = await server.listen(address)
   return { server, at: `${address.host.includes(':') ? `[${address.host}]` : address.host}:${port}` }
 }
