@@ -17,7 +17,7 @@ const note = (content: number) => notes.put({ id: 'lamp', content })
 
 describe('a server that is killed and comes back with its append-only file', () => {
   it('has everything that was acknowledged, and goes on in the next epoch', async () => {
-    server = await startRedis({ own: true, config: { appendonly: 'yes', appendfsync: 'everysec' } })
+    server = await startRedis({ own: true, config: { appendonly: 'yes', appendfsync: 'always' } })
     await using log = await open(randomUUID())
     for (let at = 1; at <= 6; at++) await log.append(note(at), { expected: at === 1 ? 'absent' : 'exists' })
     await server.kill('SIGKILL')
@@ -38,7 +38,7 @@ describe('a server that is killed and comes back with its append-only file', () 
   })
 
   it('gives a retry the result that was acknowledged before', async () => {
-    server = await startRedis({ own: true, config: { appendonly: 'yes', appendfsync: 'everysec' } })
+    server = await startRedis({ own: true, config: { appendonly: 'yes', appendfsync: 'always' } })
     await using log = await open(randomUUID())
     const first = await log.append(note(1), { idempotencyKey: 'order-1' })
     await server.kill('SIGKILL')

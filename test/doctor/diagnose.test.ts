@@ -91,6 +91,23 @@ describe('the doctor', () => {
     expect(of(await diagnose(log), 'persistence')).toMatchObject([{ severity: 'problem' }])
   })
 
+  it('warns of a server that answers before its disk has what the log calls safe there', async () => {
+    const config = { appendonly: 'yes', 'aof-load-truncated': 'no' }
+    await using other = await startRedis({ own: true, config })
+    await using log = await connect(other.options, {
+      namespace: randomUUID(),
+      collections: [notes],
+      durability: 'disk',
+    })
+    expect(of(await diagnose(log), 'persistence')).toMatchObject([
+      { severity: 'warning', remedy: expect.stringContaining('appendfsync always') as string },
+      { severity: 'ok' },
+    ])
+    await using client = disposable(new Redis(other.options))
+    await client.config('SET', 'appendfsync', 'always')
+    expect(of(await diagnose(log), 'persistence')).toMatchObject([{ severity: 'ok' }])
+  })
+
   it('tells which partition is gone, and which group nobody works for', async () => {
     await using log = await openTestLog(server.options, { partitions: 2 })
     const worker = await startWorker(log, {

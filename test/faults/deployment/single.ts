@@ -19,7 +19,8 @@ export class Single implements Deployment {
 
   /** @param under see `startRedis` */
   static async start(dir: string, under: readonly string[]): Promise<Single> {
-    const config = { appendonly: 'yes', appendfsync: 'everysec' }
+    // With `everysec` the server holds its file back while the disk is busy, and a kill loses what was acknowledged.
+    const config = { appendonly: 'yes', appendfsync: 'always' }
     return new Single(await startRedis({ own: true, dir, config, under }))
   }
 

@@ -69,7 +69,7 @@ function role({ address, info }: ServerFacts): Finding[] {
 }
 
 function persistence(
-  { address, info, loadsTruncated }: ServerFacts,
+  { address, info, loadsTruncated, flushes }: ServerFacts,
   { durability }: NamespaceMetadata,
 ): Finding[] {
   const findings = new Findings('persistence', address)
@@ -89,6 +89,12 @@ function persistence(
     findings.warning(
       '`aof-load-truncated yes`: after a crash the server starts also with an append-only file that ends in the middle of a transaction, and executes that half of it when it is started once more. The log would then hold half a batch.',
       'Set `aof-load-truncated no`, and run `redis-check-aof --fix` when the server does not start for that reason.',
+    )
+  }
+  if (hasFile && durability === 'disk' && flushes !== undefined && flushes !== 'always') {
+    findings.warning(
+      `The log declares durability "disk", and the server has \`appendfsync ${flushes}\`: it answers before its file is written while the disk is busy, and before it is flushed. A crash, or power loss, can cost the last seconds of acknowledged appends.`,
+      'Set `appendfsync always` where that is too much to lose.',
     )
   }
   if (hasFile && info.get('aof_last_write_status') === 'err') {

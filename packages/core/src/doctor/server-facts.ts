@@ -13,6 +13,8 @@ export interface ServerFacts {
   readonly cluster: ReadonlyMap<string, string> | undefined
   /** Whether it starts with an append-only file that ends too early; undefined where that was not asked, or the user may not. */
   readonly loadsTruncated: boolean | undefined
+  /** When it flushes that file: always, everysec or no; undefined as above. */
+  readonly flushes: string | undefined
   /** How far its clock is ahead of ours, in ms, and how sure that is. */
   readonly clock: { readonly aheadMs: number; readonly withinMs: number }
 }
@@ -37,9 +39,13 @@ export async function serverFacts(
 async function factsOf(node: Redis, withConfiguration: boolean): Promise<ServerFacts> {
   const { path, host, port } = node.options
   const info = fieldsOf(await orNothing(node.info()))
-  const truncated = withConfiguration
-    ? await node.config('GET', 'aof-load-truncated').catch(unlessAllowed)
-    : undefined
+  const setting = async (name: string): Promise<string | undefined> => {
+    if (!withConfiguration) return undefined
+    const reply = await node.config('GET', name).catch(unlessAllowed)
+    return reply?.[1]
+  }
+  const truncated = await setting('aof-load-truncated')
+  const flushes = await setting('appendfsync')
   const sentAt = Date.now()
   const [seconds, micros] = await node.time()
   const receivedAt = Date.now()
@@ -49,7 +55,8 @@ async function factsOf(node: Redis, withConfiguration: boolean): Promise<ServerF
     info,
     cluster:
       info.get('cluster_enabled') === '1' ? fieldsOf(await orNothing(node.cluster('INFO'))) : undefined,
-    loadsTruncated: truncated === undefined ? undefined : truncated[1] === 'yes',
+    loadsTruncated: truncated === undefined ? undefined : truncated === 'yes',
+    flushes,
     clock: { aheadMs: time - (sentAt + receivedAt) / 2, withinMs: (receivedAt - sentAt) / 2 + 1 },
   }
 }

@@ -6,7 +6,8 @@ import { persist } from '../redis/persist.ts'
  * What an acknowledged append survives.
  *
  * - `memory`: the crash of any client or worker
- * - `disk`: also the crash of the Redis process (the server must keep an append-only file; up to 2 s of it may go with the power)
+ * - `disk`: also the crash of the Redis process (the server must keep an append-only file; with `appendfsync everysec` up to 2 s of
+ *   it may go with the power, and with the process while the disk is busy)
  * - `replicated`: also an automatic failover (stored by a majority of the declared replicas before it is acknowledged)
  * - `all-replicas`: also a manual failover to any replica; while one is down, appends are not acknowledged
  */
