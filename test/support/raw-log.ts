@@ -64,8 +64,9 @@ export async function rawState(
   partition: number,
   collection: string,
 ): Promise<Map<string, RawRecord>[]> {
+  const buckets = await bucketsOf(client, namespace)
   return await Promise.all(
-    Array.from({ length: 16 }, async (_, bucket) => {
+    Array.from({ length: buckets }, async (_, bucket) => {
       const [heads, values] = await Promise.all(
         ['heads', 'values'].map((name) =>
           fieldsOf(client, `${prefixOf(namespace, partition)}:${name}:${collection}:${bucket}`),
@@ -91,10 +92,15 @@ export async function rawDigest(
   collection: string,
 ): Promise<RawCell[]> {
   const bytes = await client.getBuffer(`${prefixOf(namespace, partition)}:digest:${collection}`)
-  return Array.from({ length: 16 }, (_, bucket) => ({
+  const buckets = await bucketsOf(client, namespace)
+  return Array.from({ length: buckets }, (_, bucket) => ({
     high: bytes!.readBigInt64BE(bucket * 16),
     low: bytes!.readBigInt64BE(bucket * 16 + 8),
   }))
+}
+
+async function bucketsOf(client: Redis, namespace: string): Promise<number> {
+  return Number(await client.hget(`headwater:{${namespace}}:metadata`, 'buckets'))
 }
 
 function changesOf(id: string, fields: readonly string[]): RawChange[] {
