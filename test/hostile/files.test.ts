@@ -172,40 +172,39 @@ describe('a value on stdin', () => {
 })
 
 describe('a command that takes something away', () => {
-  it('takes names for names: an asterisk is nobody, and nothing goes without being named', async () => {
-    const namespace = shop.namespace()
-    const at = shop.at(namespace)
-    await (await shop.connect(namespace)).close()
-    await call(['append', 'products', '{"sku":"lamp"}', '--key', 'sku', ...at])
-    const before = await admin.call('DEBUG', 'DIGEST')
-    const calls: [number, ...string[]][] = [
-      [1, 'group', 'retire', '*'],
-      [1, 'group', 'retire', '*', '--force'],
-      [2, 'group', 'retire'],
-      [2, 'parked', 'drop', 'cache'],
-      [1, 'parked', 'drop', '*', '--all'],
-      [1, 'parked', 'skip', '*', '*', '*'],
-      [1, 'rewind', '*', '--to', 'beginning'],
-      [2, 'rewind', 'cache', '--to', '0'],
-      [2, 'rewind', 'cache'],
-      [1, 'drain', '*'],
-      [1, 'pause', '*'],
-      [1, 'delete', '*', '*'],
-      [2, 'rebuild', 'cache', '--drop', '0'],
-      [2, 'rebuild', 'cache', '--drop', '*'],
-      [2, 'trim', '*'],
-      [2, 'trim', '--yes'],
-      [2, 'purge', '*'],
-      [2, 'retention', '--keep', '*'],
-      [2, 'replay', 'cache', '*', '--from', '0'],
-    ]
-    for (const [ending, ...args] of calls) {
-      const ended = await call([...args, '--json', ...at])
-      expect([args.join(' '), ended.ending]).toEqual([args.join(' '), ending])
-      expect(lastLine(ended)).toHaveProperty('error.code')
-    }
-    expect(await admin.call('DEBUG', 'DIGEST')).toBe(before)
-  })
+  it(
+    'takes names for names: an asterisk is nobody, and nothing goes without being named',
+    { timeout: 60_000 },
+    async () => {
+      const namespace = shop.namespace()
+      const at = shop.at(namespace)
+      await (await shop.connect(namespace)).close()
+      await call(['append', 'products', '{"sku":"lamp"}', '--key', 'sku', ...at])
+      const before = await admin.call('DEBUG', 'DIGEST')
+      const calls: [number, ...string[]][] = [
+        [1, 'group', 'retire', '*', '--force'],
+        [2, 'parked', 'drop', 'cache'],
+        [1, 'parked', 'drop', '*', '--all'],
+        [1, 'parked', 'skip', '*', '*', '*'],
+        [1, 'rewind', '*', '--to', 'beginning'],
+        [2, 'rewind', 'cache', '--to', '0'],
+        [1, 'drain', '*'],
+        [1, 'delete', '*', '*'],
+        [2, 'rebuild', 'cache', '--drop', '0'],
+        [2, 'trim', '*'],
+        [2, 'trim', '--yes'],
+        [2, 'purge', '*'],
+        [2, 'retention', '--keep', '*'],
+        [2, 'replay', 'cache', '*', '--from', '0'],
+      ]
+      for (const [ending, ...args] of calls) {
+        const ended = await call([...args, '--json', ...at])
+        expect([args.join(' '), ended.ending]).toEqual([args.join(' '), ending])
+        expect(lastLine(ended)).toHaveProperty('error.code')
+      }
+      expect(await admin.call('DEBUG', 'DIGEST')).toBe(before)
+    },
+  )
 
   it('changes nothing where it is only to say what it would do', async () => {
     const namespace = shop.namespace()

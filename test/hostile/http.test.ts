@@ -248,7 +248,7 @@ describe('the probes of a worker, sent what is no whole request,', () => {
     const slow = Array.from({ length: 50 }, () => raw(at.port, `${get}a: `))
     expect(statusOf(await raw(at.port, `${get}connection: close\r\n\r\n`))).toBe(200)
     expect(new Set((await Promise.all(slow)).map(statusOf))).toEqual(new Set([408]))
-  }, 15_000)
+  })
 })
 
 describe('what the probes of a worker answer', () => {
