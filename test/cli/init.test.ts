@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { eventually } from '../support/eventually.ts'
 import { Call, everyLine, headwater, lastLine, program } from './headwater.ts'
 
 const workspace = fileURLToPath(new URL('../..', import.meta.url))
@@ -99,8 +100,15 @@ describe('headwater init', () => {
 describe('headwater dev', () => {
   it('works without a config, and shows what any program appends', async () => {
     const dev = new Call(['dev', '--json'])
-    await dev.says('namespace dev, no groups')
-    const [, url = ''] = /REDIS_URL=(\S+)/.exec(dev.stderr) ?? []
+    const url = await eventually(
+      () => {
+        expect(dev.stderr).toContain('namespace dev, no groups')
+        const [, told] = /REDIS_URL=(\S+)\s/.exec(dev.stderr) ?? []
+        expect(told).toBeDefined()
+        return told!
+      },
+      { timeoutMs: 20_000 },
+    )
     const note = JSON.stringify({ id: 'a', text: 'hello' })
     const at = ['--redis', url, '--namespace', 'dev', '--create', '--json']
     expect(lastLine(await headwater(['append', 'notes', note, ...at]))).toMatchObject({ key: 'a' })
