@@ -5,16 +5,21 @@ import { build } from 'esbuild'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
+export interface BuiltHeadwater {
+  /** For `program` of a call. */
+  readonly program: readonly string[]
+  remove(): void
+}
+
 /**
- * The program as JavaScript, for `program` of a call: it begins four times sooner than from its sources, and what it does in
+ * The program as JavaScript: it begins four times sooner than from its sources, and what it does in
  * an odd environment is not what a loader for TypeScript does there. Its config cannot be TypeScript.
  */
-export async function builtHeadwater(): Promise<readonly string[]> {
+export async function builtHeadwater(): Promise<BuiltHeadwater> {
   // Where it finds the packages that stay outside.
   const cache = join(root, 'test', 'node_modules', '.cache')
   mkdirSync(cache, { recursive: true })
   const folder = mkdtempSync(join(cache, 'headwater-'))
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   const cli = join(root, 'packages', 'cli')
   for (const part of ['package.json', 'project'])
     cpSync(join(cli, part), join(folder, part), { recursive: true })
@@ -34,5 +39,8 @@ export async function builtHeadwater(): Promise<readonly string[]> {
       js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url)",
     },
   })
-  return [process.execPath, join(folder, 'dist', 'main.js')]
+  return {
+    program: [process.execPath, join(folder, 'dist', 'main.js')],
+    remove: () => rmSync(folder, { recursive: true }),
+  }
 }

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { builtHeadwater } from '../cli/built-headwater.ts'
+import { builtHeadwater, type BuiltHeadwater } from '../cli/built-headwater.ts'
 import { Call, everyLine, headwater, lastLine, type CallOptions, type Ended } from '../cli/headwater.ts'
 import { product, products, Shop } from '../cli/shop.ts'
 import { Clock } from '../faults/clock.ts'
@@ -10,14 +10,14 @@ import { eventually } from '../support/eventually.ts'
 
 const secret = 'geheim'
 let folder: string
-let program: readonly string[]
+let built: BuiltHeadwater
 let shop: Shop
 let namespace: string
 let at: readonly string[]
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'hostile-'))
-  program = await builtHeadwater()
+  built = await builtHeadwater()
   shop = await Shop.open()
   namespace = shop.namespace()
   at = shop.at(namespace)
@@ -27,15 +27,16 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await shop[Symbol.asyncDispose]()
+  built.remove()
   await rm(folder, { recursive: true })
 })
 
 const call = (args: readonly string[], options: CallOptions = {}): Promise<Ended> =>
-  headwater(args, { program, cwd: folder, ...options })
+  headwater(args, { program: built.program, cwd: folder, ...options })
 
 /** By a shell that does something to itself first. */
 const shell = (script: string, args: readonly string[], options: CallOptions = {}): Promise<Ended> =>
-  call(args, { ...options, program: ['sh', '-c', script, 'sh', ...program] })
+  call(args, { ...options, program: ['sh', '-c', script, 'sh', ...built.program] })
 
 const inGoneFolder = (args: readonly string[]): Promise<Ended> =>
   shell('d=$(mktemp -d) && cd "$d" && rmdir "$d" && exec "$@"', args)
@@ -208,7 +209,7 @@ describe('an environment that lacks what is usual', () => {
     const clock = Clock.make(folder)
     expect(clock).toBeDefined()
     clock!.step(-new Date('2036-01-01').getTime())
-    const skewed = { program: ['env', ...clock!.settings, ...program] }
+    const skewed = { program: ['env', ...clock!.settings, ...built.program] }
     const put = ['append', 'products', JSON.stringify(product('early')), '--key', 'sku', '--json', ...at]
     expect(lastLine(await call(put, skewed))).toMatchObject({ version: '1' })
     const status = await call(['status', '--json', ...at], skewed)
@@ -263,7 +264,7 @@ describe('two signals to stop', () => {
     ['import', 130, ['products', '-', '--key', 'sku']],
   ])('end %s as one does', async (command, ending, rest) => {
     const waiting = new Call([command, ...rest, '--json', ...at], {
-      program,
+      program: built.program,
       input: `${JSON.stringify(product(command))}\n`,
       moreInput: true,
     })

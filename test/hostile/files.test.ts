@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib'
 import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { builtHeadwater } from '../cli/built-headwater.ts'
+import { builtHeadwater, type BuiltHeadwater } from '../cli/built-headwater.ts'
 import { everyLine, headwater, lastLine, type Ended } from '../cli/headwater.ts'
 import { Shop } from '../cli/shop.ts'
 
@@ -13,12 +13,12 @@ const secret = 'geheim'
 let server: OwnRedisServer
 let admin: Redis
 let folder: string
-let program: readonly string[]
+let built: BuiltHeadwater
 let shop: Shop
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'hostile-'))
-  program = await builtHeadwater()
+  built = await builtHeadwater()
   server = await startRedis({ own: true, port: true })
   admin = new Redis(server.options)
   shop = new Shop(server)
@@ -27,6 +27,7 @@ beforeAll(async () => {
 afterAll(async () => {
   admin.disconnect()
   await shop[Symbol.asyncDispose]()
+  built.remove()
   await rm(folder, { recursive: true })
 })
 
@@ -38,7 +39,7 @@ interface Imported {
 }
 
 const call = (args: readonly string[], input: string | Buffer = ''): Promise<Ended> =>
-  headwater(args, { program, cwd: folder, input })
+  headwater(args, { program: built.program, cwd: folder, input })
 
 /** What comes of importing a file with this in it, and of whose lines what was said. */
 async function imported(extension: string, content: string | Buffer, namespace = shop.namespace()) {
