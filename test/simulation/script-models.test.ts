@@ -321,12 +321,15 @@ class Side {
     const place = (id: unknown): unknown => (ids.includes(id as string) ? ids.indexOf(id as string) : 'gone')
     const now = await this.#direct.nowMs()
     const signs = await this.#direct.signs(this.keys.members(group))
-    const { expires, committed, ...rest } = record
+    const { expires, committed, parks, 'parks-over': over, ...rest } = record
     return {
       record: rest,
       leaseLeft: expires === undefined ? undefined : Math.round((Number(expires) - now) / 1_000_000),
       signs: Object.fromEntries(signs.map(([name, until]) => [name, Math.round((until - now) / 1_000_000)])),
       hasCommitted: committed !== undefined,
+      // Attempts are numbered through both sides.
+      parks: [parks, over].map((text) => text?.split(' ')[0]),
+      allOver: parks === over,
       markers: Object.entries(markers)
         .filter(([field]) => field !== '')
         .map(([field, json]) => {

@@ -7,6 +7,7 @@ import { source as epoch } from '../../packages/core/src/namespace/epoch.lua.ts'
 import { source as askRedrive } from '../../packages/core/src/parking/ask-redrive.lua.ts'
 import { source as countDeaths } from '../../packages/core/src/parking/count-deaths.lua.ts'
 import { source as feedBack } from '../../packages/core/src/parking/feed-back.lua.ts'
+import { source as freedKey } from '../../packages/core/src/parking/freed-key.lua.ts'
 import { source as noteOffer } from '../../packages/core/src/parking/note-offer.lua.ts'
 import { source as park } from '../../packages/core/src/parking/park.lua.ts'
 import { source as refuseRedrive } from '../../packages/core/src/parking/refuse-redrive.lua.ts'
@@ -53,8 +54,8 @@ export const scriptModels: ReadonlyMap<string, ScriptModel> = new Map(
       ['commit', [commit], commitModel],
       ['hand', [hand], handModel],
       ['heartbeat', [heartbeat], heartbeatModel],
-      ['park', [park], parkModel],
-      ['feed-back', [feedBack], feedBackModel],
+      ['park', [freedKey, park], parkModel],
+      ['feed-back', [freedKey, feedBack], feedBackModel],
       ['refuse-redrive', [refuseRedrive], refuseModel],
       ['note-offer', [noteOffer], noteOfferModel],
       ['count-deaths', [countDeaths], countDeathsModel],
@@ -164,12 +165,13 @@ function heartbeatModel({ store, keys, args: [action, worker, leaseText], nowMs 
 }
 
 function parkModel({ store, keys, args, nowMs }: ScriptCall): unknown {
-  const [owner, token, mode, keysMax, changesMax, field, code, reason, ...changes] = args as [
-    ...[string, string, string, string, string, string, string, string],
+  const [owner, token, mode, keysMax, changesMax, field, code, reason, attempt, ...changes] = args as [
+    ...[string, string, string, string, string, string, string, string, string],
     ...string[],
   ]
   const group = store.hash(keys[0]!)
   if (!isOwner(group, owner, token)) return ['fenced']
+  if (Number(attempt) <= attemptOf(group.get('parks-over'), token)) return ['late']
   const parkedKeys = store.hash(keys[1]!)
   const stored = parkedKeys.get(field)
   if (stored === undefined && mode === 'divert') return ['absent']
@@ -205,8 +207,17 @@ function parkModel({ store, keys, args, nowMs }: ScriptCall): unknown {
     }
     aside++
   }
-  if (added > 0) parkedKeys.set(field, JSON.stringify(marker))
+  if (added > 0) {
+    parkedKeys.set(field, JSON.stringify(marker))
+    if (Number(attempt) > attemptOf(group.get('parks'), token)) group.set('parks', `${token} ${attempt}`)
+  }
   return [answer, aside, added]
+}
+
+/** The number in "token number", where the token is this one; else 0. */
+function attemptOf(text: string | undefined, token: string): number {
+  const [of, number] = (text ?? '').split(' ')
+  return of === token ? Number(number) : 0
 }
 
 function nextId(store: RedisStore, key: string, nowMs: number): string {
@@ -223,7 +234,8 @@ function feedBackModel({ store, keys, args }: ScriptCall): unknown {
     string,
     ...string[],
   ]
-  if (!isOwner(store.hash(keys[0]!), owner, token)) return 'fenced'
+  const group = store.hash(keys[0]!)
+  if (!isOwner(group, owner, token)) return 'fenced'
   const parked = store.stream(keys[2]!)
   const before = parked.entries.length
   parked.entries = parked.entries.filter(({ id }) => !ids.includes(id))
@@ -236,6 +248,8 @@ function feedBackModel({ store, keys, args }: ScriptCall): unknown {
   marker.count -= removed
   if (marker.count <= 0) {
     parkedKeys.delete(field)
+    const parks = group.get('parks')
+    if (parks !== undefined) group.set('parks-over', parks)
     return 'freed'
   }
   marker.first = stamp

@@ -1,6 +1,6 @@
 -- Gives copies up for good, and remembers which changes that were: a worker that begins below them passes over them, and
 -- whoever waits for them is told.
---   KEYS[1] parked keys  KEYS[2] parked  KEYS[3] dropped
+--   KEYS[1] parked keys  KEYS[2] parked  KEYS[3] dropped  KEYS[4] group
 --   ARGV[1] field (collection and key)  ARGV[2] stamp and ARGV[3] entry ID that the copies which are left are not below
 --   ARGV[4] first and ARGV[5] last stamp of what is given up  ARGV[6…] entry IDs
 -- Returns {how many were given up, how many are left}.
@@ -23,6 +23,7 @@ redis.call('HSET', KEYS[3], ARGV[1], table.concat(ranges, ' ', math.max(1, #rang
 marker.count = marker.count - removed
 if marker.count <= 0 then
   redis.call('HDEL', KEYS[1], ARGV[1])
+  key_was_freed(KEYS[4])
 else
   marker.first, marker.from = ARGV[2], ARGV[3]
   redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(marker))

@@ -4,8 +4,9 @@ import type { PartitionKeys } from '../namespace/keys.ts'
 import type { RedisClient } from '../redis/connection.ts'
 import { script } from '../redis/script.ts'
 import { source as dropLua } from './drop.lua.ts'
+import { source as freedKeyLua } from './freed-key.lua.ts'
 
-const dropScript = script('drop', dropLua)
+const dropScript = script('drop', freedKeyLua, dropLua)
 
 /** Entries of the parked stream that are given up, all of one field, and where what is left of it begins. */
 export interface Dropped {
@@ -24,7 +25,7 @@ export async function drop(
   { field, ids, first, last, left }: Dropped,
 ): Promise<{ dropped: number; left: number }> {
   const input = {
-    keys: [keys.parkedKeys(group), keys.parked(group), keys.dropped(group)],
+    keys: [keys.parkedKeys(group), keys.parked(group), keys.dropped(group), keys.group(group)],
     args: [
       field,
       formatCheckpoint(left.stamp),

@@ -17,6 +17,7 @@ if removed == 0 and marker.count > 0 then return 'left' end
 marker.count = marker.count - removed
 if marker.count <= 0 then
   redis.call('HDEL', KEYS[2], ARGV[3])
+  key_was_freed(KEYS[1])
   return 'freed'
 end
 marker.first, marker.from = ARGV[4], ARGV[5]

@@ -5,11 +5,12 @@ import type { LeaseRequest } from '../group/lease.ts'
 import type { RedisClient } from '../redis/connection.ts'
 import { script } from '../redis/script.ts'
 import { source as feedBackLua } from './feed-back.lua.ts'
+import { source as freedKeyLua } from './freed-key.lua.ts'
 import { reasonOf } from './park.ts'
 import type { ParkedCopy } from './parked-copy.ts'
 import { source as refuseLua } from './refuse-redrive.lua.ts'
 
-const feedBackScript = script('feed-back', feedBackLua)
+const feedBackScript = script('feed-back', freedKeyLua, feedBackLua)
 const refuseScript = script('refuse-redrive', refuseLua)
 
 /** Copies of one key that leave the parked stream, and the first that stays, as far as it is known. */

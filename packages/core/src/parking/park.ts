@@ -3,11 +3,15 @@ import type { HeadwaterError } from '../errors/headwater-error.ts'
 import type { LeaseRequest } from '../group/lease.ts'
 import type { RedisClient } from '../redis/connection.ts'
 import { script } from '../redis/script.ts'
+import { source as freedKeyLua } from './freed-key.lua.ts'
 import { source as parkLua } from './park.lua.ts'
 import { encodeCopy } from './parked-copy.ts'
 import { parkedField } from './parked-key.ts'
 
-const parkScript = script('park', parkLua)
+const parkScript = script('park', freedKeyLua, parkLua)
+
+/** A lease is held by one process, so numbers that rise in it rise under each lease. */
+let attempts = 0
 
 /** How much one partition of a group may have set aside before it stops. */
 export interface ParkingBounds {
@@ -40,10 +44,12 @@ export type ParkAnswer =
 /** Sets changes of one key aside with the reason, as the holder of a lease. Safe to repeat. */
 export async function park(
   client: RedisClient,
-  { keys, group, owner }: LeaseRequest,
+  lease: LeaseRequest,
   token: number,
-  { changes, error, behind, bounds }: ParkRequest,
+  request: ParkRequest,
 ): Promise<ParkAnswer> {
+  const { keys, group, owner } = lease
+  const { changes, error, behind, bounds } = request
   const { collection, key } = changes[0]!
   const args: (string | number)[] = [
     owner,
@@ -54,11 +60,14 @@ export async function park(
     parkedField(collection, key),
     error.code,
     reasonOf(error),
+    ++attempts,
   ]
   for (const change of changes) args.push(change.stamp.epoch, change.stamp.sequence, encodeCopy(change))
   const input = { keys: [keys.group(group), keys.parkedKeys(group), keys.parked(group), keys.log], args }
   const [word, aside, added] = (await parkScript.run(client, input)) as [string, number, number]
   if (word === 'fenced' || word === 'absent') return { kind: word }
+  // Another key was freed while this was on its way.
+  if (word === 'late') return await park(client, lease, token, request)
   return { kind: 'parked', aside, added, ...(word !== 'parked' && { full: word as 'keys' | 'queue' }) }
 }
 
