@@ -116,6 +116,7 @@ function changesOf(id: string, fields: readonly string[]): RawChange[] {
     lines('metadata'),
   ]
   const versions = field['versions']!.split(' ')
+  const operations = field['operations']!
   if (keys.length !== last - first + 1)
     throw new Error(`Entry ${id} begins at ${first} and has ${keys.length} keys.`)
   return keys.map((key, at) => {
@@ -125,7 +126,7 @@ function changesOf(id: string, fields: readonly string[]): RawChange[] {
       collection: collection!,
       schemaVersion: Number(schemaVersion),
       key: unescaped(key),
-      kind: field['operations']![at] === 'p' ? 'put' : 'delete',
+      kind: operations[operations.length === 1 ? 0 : at] === 'p' ? 'put' : 'delete',
       epoch,
       sequence: first + at,
       version: Number(versions[at]),

@@ -345,9 +345,13 @@ if count > 0 then
   end
   local line, word = '([^\n]*)\n', '%d+'
   local last_sequence = format('%d', sequence + count)
+  -- Mostly all are the same, and then one stands for all: a byte in a hundred.
+  local operations = entering(ARGV[7], '.', '')
+  local operation = sub(operations, 1, 1)
+  if not string.find(operations, '[^' .. operation .. ']') then operations = operation end
   local entry = {
     'first', first, 'time', now, 'types', ARGV[5],
-    'operations', entering(ARGV[7], '.', ''),
+    'operations', operations,
     'versions', version_text,
     'keys', entering(partial and ARGV[8] .. '\n' or ARGV[8], line, '\n'),
     'payloads', entering(partial and payloads .. '\n' or payloads, line, '\n'),

@@ -68,6 +68,8 @@ export function decodeBatch(partition: number, [id, fields]: StreamEntry, contex
   const time = integer('time')
   const count = last - first + 1
   const operations = text('operations')
+  /** One letter stands for all changes. */
+  const alike = operations.length === 1
   const versions = text('versions').split(' ')
   const keys = text('keys').split('\n')
   const payloads = text('payloads').split('\n')
@@ -86,7 +88,7 @@ export function decodeBatch(partition: number, [id, fields]: StreamEntry, contex
   const traces = field.get('traces')?.split('\n')
   const tracesOf = field.get('traces-of')?.split(' ')
   for (const [name, length] of [
-    ['operations', operations.length],
+    ['operations', alike ? count : operations.length],
     ['versions', versions.length],
     ['keys', keys.length],
     ['payloads', payloads.length],
@@ -100,7 +102,8 @@ export function decodeBatch(partition: number, [id, fields]: StreamEntry, contex
   let size = 0
   const changes = new Array<Change>(count)
   for (let at = 0; at < count; at++) {
-    const kind = kinds[operations[at]!] ?? stray(`it has the operation ${JSON.stringify(operations[at])}`)
+    const operation = operations[alike ? 0 : at]!
+    const kind = kinds[operation] ?? stray(`it has the operation ${JSON.stringify(operation)}`)
     const type = types[typeOf ? Number(typeOf[at]) : 0] ?? stray(`change ${at} is of no listed type`)
     const version = Number(versions[at])
     // Its text is compared because other texts make numbers too: 0x10, 1e3, 01.
