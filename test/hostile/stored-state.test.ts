@@ -154,6 +154,17 @@ describe('whatever stands under a key of the log', () => {
     },
   )
 
+  it('a part of the state that is gone is told, and not taken for no entities', async () => {
+    const [heads = ''] = (await client.keys('*')).filter((key) => key.endsWith(':heads:notes:1'))
+    await client.del(heads)
+    const readAll = async (): Promise<void> => {
+      for await (const entity of log.entities(notes)) void entity.value
+    }
+    await expect(readAll()).rejects.toMatchObject({ code: 'LOG_DAMAGED' })
+    await using feed = log.feed(notes, { from: 'snapshot' })
+    await expect(feed.next()).rejects.toMatchObject({ code: 'LOG_DAMAGED' })
+  })
+
   it.each([
     ['owner', 'garbage'],
     ['expires', 'garbage'],

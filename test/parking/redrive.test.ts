@@ -65,11 +65,11 @@ describe('what is parked', () => {
     await drained(log, group)
     const parking = log.parking(group)
     const keys = async (filter: Parameters<typeof parking.list>[0]) =>
-      (await parking.list(filter)).map(({ key }) => key)
+      (await parking.list(filter)).map(({ key }) => key).toSorted()
     expect(await keys({ key: 'desk' })).toEqual(['desk'])
     expect(await keys(lamp)).toEqual(['lamp'])
     expect(await keys({ collection: 'others' })).toEqual([])
-    expect(await keys({ reason: 'SINK_REJECTED', partition: 0 })).toEqual(['lamp', 'desk'])
+    expect(await keys({ reason: 'SINK_REJECTED', partition: 0 })).toEqual(['desk', 'lamp'])
     expect(await keys({ reason: 'WORKER_DIED' })).toEqual([])
     expect(await keys({ partition: 7 })).toEqual([])
     expect(await keys({ minAgeMs: 3_600_000 })).toEqual([])

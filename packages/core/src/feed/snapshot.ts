@@ -3,6 +3,7 @@ import { formatPosition } from '../change/position.ts'
 import { formatVersion } from '../change/version.ts'
 import type { AnyCollection } from '../collection/collection.ts'
 import type { NamespaceKeys } from '../namespace/keys.ts'
+import { missingHeader } from '../namespace/metadata.ts'
 import type { Connection } from '../redis/connection.ts'
 import { persist } from '../redis/persist.ts'
 import { script, type Script } from '../redis/script.ts'
@@ -11,6 +12,7 @@ import { decodeRecord, stateValue, type StateRecord } from '../state/state-recor
 import type { FeedChange } from './feed-change.ts'
 
 export interface SnapshotOptions {
+  readonly namespace: string
   readonly connection: Connection
   readonly keys: NamespaceKeys
   readonly buckets: number
@@ -24,9 +26,11 @@ const rowsAtOnce = 500
 /**
  * The live entities of a collection in one partition, page by page, each once. It is not one moment: a row may be newer
  * than the beginning, which its stamp tells.
+ *
+ * @throws HeadwaterError LOG_DAMAGED where a part of the state is gone
  */
 export async function* readSnapshot(
-  { connection, keys, buckets, deadlineMs, signal }: SnapshotOptions,
+  { namespace, connection, keys, buckets, deadlineMs, signal }: SnapshotOptions,
   collection: AnyCollection,
   partition: number,
 ): AsyncGenerator<FeedChange[]> {
@@ -41,6 +45,7 @@ export async function* readSnapshot(
       const [next, ...fields] = (await persist(connection, options, (client) =>
         listRecords.runBuffer(client, { keys: hashes, args: [cursor, rowsAtOnce] }),
       )) as [Buffer, ...(Buffer | null)[]]
+      if (next.toString() === 'missing') throw missingHeader(namespace, partition)
       const rows: FeedChange[] = []
       for (let at = 0; at + 2 < fields.length; at += 3) {
         const field = fields[at]!.toString()

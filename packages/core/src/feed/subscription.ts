@@ -220,10 +220,10 @@ export class Subscription implements TailListener {
 
   /** Puts the rows into the buffer, page by page. */
   async *#snapshot(collection: AnyCollection, merges: readonly PartitionMerge[]): AsyncGenerator<void> {
-    const { metadata, keys } = this.#parts
+    const { namespace, metadata, keys } = this.#parts
     for (const [partition, merge] of merges.entries()) {
       const { connection, deadlineMs, signal } = this.#ranges[partition]!
-      const options = { connection, keys, buckets: metadata.buckets, deadlineMs, signal }
+      const options = { namespace, connection, keys, buckets: metadata.buckets, deadlineMs, signal }
       for await (const rows of readSnapshot(options, collection, partition)) {
         for (const { key, stamp } of rows) merge.row(key, stamp)
         this.#accept(partition, rows, undefined)

@@ -199,7 +199,8 @@ export class Log implements AsyncDisposable {
     this.#checkCollection(collection)
     checkValuesKept(collection)
     const { connection, keys, metadata, deadlineMs } = this.#parts
-    const options = { connection, keys, buckets: metadata.buckets, deadlineMs, signal }
+    const { namespace } = this
+    const options = { namespace, connection, keys, buckets: metadata.buckets, deadlineMs, signal }
     for (let partition = 0; partition < this.partitions; partition++) {
       for await (const page of readSnapshot(options, collection, partition)) {
         for (const { key, value, version, position } of page)
