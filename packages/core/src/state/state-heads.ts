@@ -1,6 +1,7 @@
 import { locate, type Router } from '../append/prepare.ts'
 import { escapeKey, unescapeKey } from '../change/key.ts'
 import type { AnyCollection } from '../collection/collection.ts'
+import { HeadwaterError } from '../errors/headwater-error.ts'
 import type { NamespaceKeys } from '../namespace/keys.ts'
 import type { Connection, RedisClient } from '../redis/connection.ts'
 import { persist } from '../redis/persist.ts'
@@ -9,7 +10,10 @@ import { decodeHead, type StateHead } from './state-record.ts'
 /** Both far below what one command may take or answer for others to wait. */
 const headsAtOnce = { read: 1_000, listed: 500 }
 
-/** The bookkeeping of the state beside the log, without its values: for comparison. */
+/**
+ * The bookkeeping of the state beside the log, without its values: for comparison. Where a bucket is gone, nothing can be said of
+ * its keys, least of all that they never were: that is a HeadwaterError LOG_DAMAGED.
+ */
 export class StateHeads {
   readonly #connection: Connection
   readonly #keys: NamespaceKeys
@@ -41,7 +45,10 @@ export class StateHeads {
         for (let from = 0; from < indexes.length; from += headsAtOnce.read) {
           const some = indexes.slice(from, from + headsAtOnce.read)
           const fields = some.map((index) => escapeKey(keys[index]!))
-          const replies = await this.#persist((client) => client.hmgetBuffer(hash, ...fields))
+          const [nobody, ...replies] = await this.#persist((client) =>
+            client.hmgetBuffer(hash, '', ...fields),
+          )
+          if (!nobody) throw bucketGone(hash)
           for (const [at, head] of replies.entries()) {
             if (head) heads[some[at]!] = decodeHead(head)
           }
@@ -59,6 +66,7 @@ export class StateHeads {
   ): AsyncGenerator<Map<string, StateHead>> {
     const hash = this.#keys.partitions[partition]!.heads(collection.name, bucket)
     let cursor = '0'
+    let exists = false
     do {
       const [next, entries] = await this.#persist((client) =>
         client.hscanBuffer(hash, cursor, 'COUNT', headsAtOnce.listed),
@@ -67,11 +75,13 @@ export class StateHeads {
       for (let at = 0; at + 1 < entries.length; at += 2) {
         const field = entries[at]!.toString()
         // The empty field stands for nobody.
-        if (field !== '') page.set(unescapeKey(field), decodeHead(entries[at + 1]!))
+        if (field === '') exists = true
+        else page.set(unescapeKey(field), decodeHead(entries[at + 1]!))
       }
       yield page
       cursor = next.toString()
     } while (cursor !== '0')
+    if (!exists) throw bucketGone(hash)
   }
 
   /** How many keys a collection has, deleted ones included. */
@@ -97,4 +107,11 @@ export class StateHeads {
     const options = { doing: 'reading the state beside the log', deadlineMs: this.#deadlineMs }
     return await persist(this.#connection, options, command)
   }
+}
+
+function bucketGone(hash: string): HeadwaterError {
+  return new HeadwaterError(
+    'LOG_DAMAGED',
+    `${hash} is gone, in which the log keeps the versions of some of its keys: was it deleted or evicted? Restore it before copies are compared with it.`,
+  )
 }
