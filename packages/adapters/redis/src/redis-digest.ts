@@ -24,7 +24,7 @@ const collectScript = script(collectSource)
 const listScript = script(rowSource, cellSource, listSource)
 
 /** About how many rows one script looks at: a few milliseconds. */
-const rowsAtOnce = 5_000
+const rowsAtOnce = 8_000
 const scratchMs = 60_000
 
 /**

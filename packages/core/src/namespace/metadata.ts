@@ -44,8 +44,8 @@ export interface NamespaceWishes {
 
 /** The version of what is written in Redis. A program refuses to work with any other. */
 const format = 1
-/** Of each partition and collection; decision 1 says why not more. */
-const buckets = 4
+/** Of each partition and collection; decision 1 says why neither more nor fewer. */
+const buckets = 8
 const partitionsDefault = 8
 export const partitionsMax = 1_024
 const collectionPrefix = 'collection:'

@@ -14,7 +14,7 @@ const digestBucket: Script = script('digest-bucket', digestBucketLua)
 const listCells: Script = script('list-cells', listCellsLua)
 
 /** About how many records one script looks at. */
-const recordsAtOnce = 5_000
+const recordsAtOnce = 8_000
 
 /** The log's side of a digest: the cells that append keeps, and finer ones out of the state when they are asked for. */
 export class StateDigest {

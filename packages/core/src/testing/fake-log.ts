@@ -49,7 +49,7 @@ export interface FakeLogOptions {
  */
 export async function fakeLog(options: FakeLogOptions): Promise<LogForApplications> {
   const { collections, namespace = 'fake', partitions = 8, now = Date.now } = options
-  const router: Router = { hasher: await createHasher(0n), partitions, buckets: 4 }
+  const router: Router = { hasher: await createHasher(0n), partitions, buckets: 8 }
   return new FakeLog(namespace, router, new Map(collections.map((one) => [one.name, one])), now)
 }
 
