@@ -164,7 +164,6 @@ describe('whatever stands under a key of the log', () => {
     await using feed = log.feed(notes, { from: 'snapshot' })
     await expect(feed.next()).rejects.toMatchObject({ code: 'LOG_DAMAGED' })
     // A repair would else remove from sinks what the log does not know any more.
-    await expect(verify(log, sink, { group })).rejects.toMatchObject({ code: 'LOG_DAMAGED' })
     await expect(verify(log, sink, { group, digests: false })).rejects.toMatchObject({ code: 'LOG_DAMAGED' })
   })
 
