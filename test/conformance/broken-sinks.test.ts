@@ -56,6 +56,19 @@ const flaws: Record<string, Flaw> = {
     },
     refutes: ["shows the user's own data"],
   },
+  'stores payloads without a look at them': {
+    sink: class extends PliableSink {
+      protected override checkHoldable(): void {}
+      protected override valueOf(payload: string): unknown {
+        try {
+          return JSON.parse(payload)
+        } catch {
+          return payload
+        }
+      }
+    },
+    refutes: ['rejects a change whose payload is no JSON', 'rejects a key'],
+  },
   'merges an update into what it holds': {
     sink: class extends PliableSink {
       protected override valueOf(payload: string, held: unknown): unknown {

@@ -3,6 +3,7 @@ import {
   applied,
   compareStamps,
   HeadwaterError,
+  readablePayload,
   stale,
   type CellName,
   type CellsQuery,
@@ -252,8 +253,9 @@ export class PliableSink implements Sink {
     return changes.map((change) => this.writeOne(change))
   }
 
-  protected checkHoldable({ key, payload }: Change): void {
-    if (this.holdsNul || !(key.includes('\0') || hasNul(payload))) return
+  protected checkHoldable(change: Change): void {
+    const payload = readablePayload(change)
+    if (this.holdsNul || !(change.key.includes('\0') || hasNul(payload))) return
     throw new HeadwaterError('SINK_REJECTED', 'This target cannot hold U+0000.')
   }
 

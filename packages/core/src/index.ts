@@ -17,6 +17,7 @@ export { directoryArchive } from './archive/directory-archive.ts'
 export { canonicalJson } from './change/canonical-json.ts'
 export type { Change, ChangeKind } from './change/change.ts'
 export { formatPosition, parsePosition, type Position, type PositionParts } from './change/position.ts'
+export { readablePayload } from './change/readable-payload.ts'
 export { compareStamps, parseSortableStamp, sortableStamp, stampZero, type Stamp } from './change/stamp.ts'
 export { formatVersion, parseVersion, type Version, type VersionParts } from './change/version.ts'
 export {

@@ -1,9 +1,14 @@
-import { HeadwaterError, type Change } from '@headwater/core'
+import { randomUUID } from 'node:crypto'
+import { notes } from '@headwater/conformance'
+import { startWorker } from '@headwater/core'
 import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
+import { redisSink } from '@headwater/redis'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { apply, replica, words } from './replica.ts'
+import { eventually } from '../../support/eventually.ts'
+import { drained, openTestLog, partitionKeys } from '../../worker/test-log.ts'
 
+const group = 'replica'
 let server: OwnRedisServer
 let client: Redis
 
@@ -17,24 +22,35 @@ afterAll(async () => {
   await server.stop()
 })
 
-/** As one that a stranger has put into the log: whoever looks at its value is told that it has none. */
-function unreadable(change: Change): Change {
-  return Object.defineProperty(change, 'value', {
-    get() {
-      throw new HeadwaterError('CHANGE_UNREADABLE', 'The change holds no JSON.')
-    },
-  })
-}
+it.each(['json', 'hash'] as const)(
+  'a payload that is no JSON is parked and never stored, and its neighbours are: %s',
+  async (value) => {
+    const log = await openTestLog(server.options)
+    const name = randomUUID()
+    const sink = redisSink({ client, collection: notes, key: `${name}:{key}`, prefix: `sink:${name}`, value })
+    await log.append(notes.put({ id: 'lamp', content: 1 }))
+    // As somebody else might write it: a batch of two, the first of which nobody can decode.
+    const { header, log: stream } = partitionKeys(log, group)
+    const batch = {
+      first: 2,
+      time: 1,
+      types: 'notes@1',
+      operations: 'pp',
+      versions: '1 1',
+      keys: 'desk\nchair',
+    }
+    const payloads = '{"id":"desk"\n{"content":1,"id":"chair"}'
+    await client.call('XADD', stream, '1-3', ...Object.entries({ ...batch, payloads }).flat())
+    await client.hset(header, 'sequence', '3')
 
-it('a payload that is stored as a string is forwarded, and never parsed', async () => {
-  const { log, open, dataKey } = replica(client)
-  const change = unreadable(log.put({ id: 'lamp', content: 1 }))
-  expect(words(await apply(await open(), [change]))).toEqual(['applied'])
-  expect(await client.get(dataKey('lamp'))).toBe('{"content":1,"id":"lamp"}')
-})
-
-it('a payload that cannot be read is told by a sink that stores its properties', async () => {
-  const { log, open } = replica(client, { value: 'hash' })
-  const change = unreadable(log.put({ id: 'lamp', content: 1 }))
-  await expect(apply(await open(), [change])).rejects.toMatchObject({ code: 'CHANGE_UNREADABLE' })
-})
+    const worker = await startWorker(log, { groups: { [group]: sink } })
+    await eventually(async () =>
+      expect(await log.parking(group).list()).toMatchObject([{ key: 'desk', reason: 'CHANGE_UNREADABLE' }]),
+    )
+    await drained(log, group)
+    await worker.stop()
+    expect(await client.exists(`${name}:lamp`, `${name}:chair`)).toBe(2)
+    expect(await client.exists(`${name}:desk`)).toBe(0)
+    await log.close()
+  },
+)

@@ -1,4 +1,4 @@
-import type { Change } from '@headwater/core'
+import { readablePayload, type Change } from '@headwater/core'
 import { columnTypes, type ColumnType } from './column-type.ts'
 import type { Column } from './postgres-columns.ts'
 import type { PostgresRow } from './postgres-client.ts'
@@ -25,7 +25,7 @@ type WrittenRow =
 export function documentLayout(name: string): RowLayout {
   return {
     columns: [{ name, type: 'jsonb' }],
-    write: ({ payload }) => ({ kind: 'fits', cells: [payload] }),
+    write: (change) => ({ kind: 'fits', cells: [readablePayload(change)] }),
     read: (row): unknown => JSON.parse(row[name] ?? 'null'),
   }
 }

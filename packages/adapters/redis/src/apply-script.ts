@@ -1,6 +1,7 @@
 import {
   applied,
   HeadwaterError,
+  readablePayload,
   reject,
   stale,
   type Change,
@@ -41,11 +42,13 @@ export function toWrite({ dataKeys, layout }: RedisTarget, change: Change, at: n
   return { change, at, dataKey: dataKeys.of(change.key), parts: partsOf(change, layout) }
 }
 
-/** @throws HeadwaterError SINK_REJECTED when the value does not fit the layout */
+/**
+ * @throws HeadwaterError CHANGE_UNREADABLE, UPCAST_FAILED when there is no value; SINK_REJECTED when it does not fit the
+ *   layout
+ */
 export function partsOf(change: Change, layout: RedisTarget['layout']): readonly string[] {
   if (change.kind === 'delete') return []
-  // Looking at the value would parse the payload.
-  return layout === 'json' ? [change.payload] : toHashFields(change.value)
+  return layout === 'json' ? [readablePayload(change)] : toHashFields(change.value)
 }
 
 export interface ApplyOptions {

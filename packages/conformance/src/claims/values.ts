@@ -1,5 +1,5 @@
 import * as fc from 'fast-check'
-import type { Collection } from '@headwater/core'
+import { HeadwaterError, type Change, type Collection } from '@headwater/core'
 import { aBook, books, type Book } from '../books.ts'
 import { changeBuilder } from '../change-builder.ts'
 import { notes, type Note } from '../notes.ts'
@@ -74,6 +74,17 @@ export const valueClaims: readonly SinkClaim[] = [
           await trial.deliver(partition, [log.put(aBook(key))])
           await trial.expectModel()
         }
+      }),
+  },
+  {
+    claim: 'rejects a change whose payload is no JSON, and only that one',
+    run: (harness) =>
+      Trial.run(harness, notes, async (trial) => {
+        const log = changeBuilder({ collection: notes })
+        const foreign = unreadable(log.put({ id: 'foreign', content: 1 }))
+        const batch = [log.put({ id: 'a', content: 1 }), foreign, log.put({ id: 'b', content: 2 })]
+        await trial.deliverExcept(await trial.open(), batch, foreign)
+        await trial.expectModel()
       }),
   },
   {
@@ -269,6 +280,17 @@ function randomNote(nul: boolean): fc.Arbitrary<Note> {
       ? json
       : json.filter((value) => !JSON.stringify(value).includes('\\u0000'))) as fc.Arbitrary<Note['content']>,
   })
+}
+
+/** As one that somebody else has put into the log: its payload is not what we write, and whoever decodes it is told. */
+function unreadable(change: Change<Note>): Change<Note> {
+  return {
+    ...change,
+    payload: '{"id":"foreign"',
+    get value(): never {
+      throw new HeadwaterError('CHANGE_UNREADABLE', 'The change holds no JSON.')
+    },
+  }
 }
 
 /** Two at a time, so that neighbours in the list meet in one batch. */

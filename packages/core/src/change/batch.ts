@@ -149,7 +149,7 @@ function parseType(line: string): ChangeType | undefined {
 
 const noMetadata: Readonly<Record<string, string>> = Object.freeze({})
 
-/** Computes what costs something only when it is asked for: many sinks forward the payload and look at nothing else. */
+/** Computes what costs something only when it is asked for. */
 class LogChange implements Change {
   readonly key: string
   readonly kind: ChangeKind

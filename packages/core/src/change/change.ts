@@ -10,7 +10,7 @@ export type ChangeKind = 'put' | 'delete' | 'event'
 
 /**
  * One change as it stands in the log: what sinks, feeds and readers get. `value`, `hash` and the texts are
- * computed at their first use, because many sinks only forward the payload.
+ * computed at their first use, because not every reader needs them.
  */
 export interface Change<T = unknown> {
   readonly collection: string

@@ -1,4 +1,5 @@
 import type { Change } from '../change/change.ts'
+import { readablePayload } from '../change/readable-payload.ts'
 import { parseSortableStamp, sortableStamp } from '../change/stamp.ts'
 import type { Collection } from '../collection/collection.ts'
 import { applied, stale } from './outcome.ts'
@@ -99,7 +100,7 @@ function openedPartition(
       const rows = changes.map((change) => ({
         key: change.key,
         row: rowText(change),
-        value: change.payload,
+        value: readablePayload(change),
       }))
       const taken = new Set(await target.write({ ...opening, position: positionText(position), rows }))
       return changes.map(({ key }) => (taken.has(key) ? applied : stale))

@@ -124,7 +124,9 @@ function openPartition(name: string, target: MemoryTarget, options: OpenPartitio
     position: ledger.position,
     async apply(changes, position) {
       checkFence()
-      const outcomes = changes.map((change) => applyChange(target, change))
+      // Read before the first is written: one that cannot be read ends the call, and then nothing may have happened.
+      const rows = changes.map(rowOf)
+      const outcomes = rows.map((row) => applyRow(target, row))
       store(position)
       return outcomes
     },
@@ -140,10 +142,10 @@ function openPartition(name: string, target: MemoryTarget, options: OpenPartitio
   }
 }
 
-function applyChange(target: MemoryTarget, change: Change): Outcome {
-  const held = target.rows.get(change.key)
-  if (held && compareStamps(change.stamp, held.stamp) <= 0) return stale
-  target.rows.set(change.key, rowOf(change))
+function applyRow(target: MemoryTarget, row: MemoryRow): Outcome {
+  const held = target.rows.get(row.key)
+  if (held && compareStamps(row.stamp, held.stamp) <= 0) return stale
+  target.rows.set(row.key, row)
   return applied
 }
 
