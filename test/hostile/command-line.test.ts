@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -63,6 +64,28 @@ describe('a config file that cannot be one is refused:', () => {
     await mkdir(there)
     for (const path of [there, join(folder, 'nowhere.mjs'), '\0', 'x'.repeat(10_000)])
       await expect(loadConfig(path)).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
+  })
+
+  it.each(['ts', 'mjs', 'json'])('of 100 MB, without being read: .%s', async (extension) => {
+    const file = join(folder, `huge.${extension}`)
+    await writeFile(file, 'export default {}')
+    await truncate(file, 100_000_000)
+    const before = process.memoryUsage.rss()
+    await expect(loadConfig(file)).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining('has 100000000 bytes, and may have 8388608') as string,
+    })
+    expect(process.memoryUsage.rss() - before).toBeLessThan(50_000_000)
+  })
+
+  it('that never ends', async () => {
+    const pipe = join(folder, 'pipe.mjs')
+    execFileSync('mkfifo', [pipe])
+    for (const path of ['/dev/zero', pipe])
+      await expect(loadConfig(path)).rejects.toMatchObject({
+        code: 'CONFIG_INVALID',
+        message: expect.stringContaining('is no file') as string,
+      })
   })
 
   it('but not one with a BOM, with CRLF, or in CommonJS', async () => {

@@ -1,7 +1,8 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { defaultSpool } from '../../packages/adapters/redis/src/capture/capture-name.ts'
 import { builtHeadwater, type BuiltHeadwater } from '../cli/built-headwater.ts'
 import { Call, everyLine, headwater, lastLine, type CallOptions, type Ended } from '../cli/headwater.ts'
 import { product, products, Shop } from '../cli/shop.ts'
@@ -185,10 +186,60 @@ describe('an environment that lacks what is usual', () => {
     expect(lastLine(ended)).toMatchObject({ error: { code } })
   })
 
-  it('with a token that is set to nothing is refused, rather than open to everybody', async () => {
-    const ended = await call(['run', '--http', '0', '--json', ...at], { env: { HEADWATER_HTTP_TOKEN: '' } })
-    expect([ended.ending, troubles(ended, true)]).toEqual([2, []])
-    expect(ended.stdout).toContain('HEADWATER_HTTP_TOKEN')
+  it.each<[string, () => readonly string[]]>([
+    ['REDIS_URL', () => ['status', '--namespace', 'shop']],
+    ['HEADWATER_NAMESPACE', () => ['status', ...at.slice(0, 2)]],
+    ['HEADWATER_HTTP_TOKEN', () => ['run', '--http', '0', ...at]],
+  ])(
+    'in which a script wrote undefined or null for %s is refused, and not worked with',
+    async (name, args) => {
+      for (const value of ['undefined', 'null', ' null\n']) {
+        const ended = await call([...args(), '--json'], { env: { [name]: value } })
+        expect([value, ended.ending, troubles(ended, true)]).toEqual([value, 2, []])
+        expect(lastLine(ended)).toMatchObject({
+          error: {
+            code: 'USAGE',
+            message: expect.stringContaining(`variable ${name} is ${JSON.stringify(value)}`) as string,
+          },
+        })
+      }
+    },
+  )
+
+  it.each<[string, string, string, () => readonly string[]]>([
+    ['REDIS_URL', 'true ', 'USAGE', () => ['status', '--namespace', 'shop']],
+    ['REDIS_URL', ' ', 'USAGE', () => ['status', '--namespace', 'shop']],
+    ['REDIS_URL', '', 'USAGE', () => ['status', '--namespace', 'shop']],
+    ['HEADWATER_NAMESPACE', 'true ', 'OPTION_INVALID', () => ['status', ...at.slice(0, 2)]],
+    ['HEADWATER_NAMESPACE', ' ', 'OPTION_INVALID', () => ['status', ...at.slice(0, 2)]],
+    ['HEADWATER_NAMESPACE', '', 'USAGE', () => ['status', ...at.slice(0, 2)]],
+    ['HEADWATER_HTTP_TOKEN', 'true ', 'USAGE', () => ['run', '--http', '0', ...at]],
+    ['HEADWATER_HTTP_TOKEN', '', 'USAGE', () => ['run', '--http', '0', ...at]],
+  ])('with %s=%j is refused: %s', async (name, value, code, args) => {
+    const ended = await call([...args(), '--json'], { env: { [name]: value } })
+    expect(troubles(ended, true)).toEqual([])
+    expect(lastLine(ended)).toMatchObject({ error: { code } })
+  })
+
+  it('in which a folder is none leaves files where they would be without it', async () => {
+    for (const value of ['undefined', 'null', 'true ', '']) {
+      const file = `from-${value.trim()}.ndjson`
+      const ended = await call(['export', 'products', file, ...at], {
+        env: {
+          INIT_CWD: value,
+          npm_lifecycle_event: 'headwater',
+          XDG_STATE_HOME: value,
+          XDG_CACHE_HOME: value,
+        },
+      })
+      expect(ended).toMatchObject({ ending: 0, stderr: '' })
+      expect((await stat(join(folder, file))).size).toBeGreaterThan(0)
+      vi.stubEnv('XDG_STATE_HOME', value)
+      expect(defaultSpool('state', 'shop')).toBe(
+        join(homedir(), '.local', 'state', 'headwater', 'capture-state', 'shop'),
+      )
+    }
+    vi.unstubAllEnvs()
   })
 
   it('that takes no temporary files is told too, and nothing is left', async () => {

@@ -1,4 +1,4 @@
-import { resolve } from 'node:path'
+import { isAbsolute, resolve } from 'node:path'
 import { CliError } from './cli-error.ts'
 
 /**
@@ -9,7 +9,7 @@ import { CliError } from './cli-error.ts'
  */
 export function callerPath(...path: string[]): string {
   const { INIT_CWD: folder, npm_lifecycle_event: script } = process.env
-  return resolve(script === 'headwater' && folder ? folder : currentFolder(), ...path)
+  return resolve(script === 'headwater' && folder && isAbsolute(folder) ? folder : currentFolder(), ...path)
 }
 
 function currentFolder(): string {

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { CliError } from './cli-error.ts'
 import { callerPath } from './caller-path.ts'
@@ -9,6 +9,9 @@ import { errorReport } from './error-report.ts'
 /** What is looked for in the caller's folder when no config file is named. */
 const fileNames = ['ts', 'mts', 'js', 'mjs'].map((extension) => `headwater.config.${extension}`)
 
+/** No config that somebody wrote comes near: what is larger is another file, and loading it could take all memory. */
+const bytesMax = 8 * 1_048_576
+
 /** The config file of the caller's folder, where there is one. */
 export function findConfig(): string | undefined {
   return fileNames.map((name) => callerPath(name)).find((path) => existsSync(path))
@@ -17,7 +20,7 @@ export function findConfig(): string | undefined {
 /** @throws CliError CONFIG_INVALID */
 export async function loadConfig(path: string): Promise<Config> {
   const file = callerPath(path)
-  if (!existsSync(file)) throw new CliError('CONFIG_INVALID', `There is no config file ${file}.`)
+  checkFile(file)
   let module
   try {
     module = await importFile(file)
@@ -31,6 +34,20 @@ export async function loadConfig(path: string): Promise<Config> {
     )
   }
   return checkConfig(file, module.default)
+}
+
+function checkFile(file: string): void {
+  if (!existsSync(file)) throw new CliError('CONFIG_INVALID', `There is no config file ${file}.`)
+  const found = statSync(file)
+  // What is read from a device or a pipe may never end.
+  if (!found.isFile())
+    throw new CliError('CONFIG_INVALID', `${file} is no file: name one that exports defineConfig({ … }).`)
+  if (found.size > bytesMax) {
+    throw new CliError(
+      'CONFIG_INVALID',
+      `The config file ${file} has ${found.size} bytes, and may have ${bytesMax}: is it the one that exports defineConfig({ … })?`,
+    )
+  }
 }
 
 async function importFile(file: string): Promise<{ readonly default?: unknown }> {

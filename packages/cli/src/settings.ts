@@ -1,6 +1,7 @@
 import type { ArchiveStore, RedisTarget } from '@headwater/core'
 import { CliError } from './cli-error.ts'
 import type { Config } from './config.ts'
+import { environment } from './environment.ts'
 import type { GlobalOptions } from './invocation.ts'
 import { findConfig, loadConfig } from './load-config.ts'
 
@@ -27,8 +28,8 @@ export async function configOf({ config }: GlobalOptions): Promise<Config | unde
  * @throws CliError USAGE, CONFIG_INVALID
  */
 export async function settingsOf(options: GlobalOptions, config?: Config): Promise<Settings> {
-  const url = options.redis ?? (process.env['REDIS_URL'] || undefined)
-  const name = options.namespace ?? (process.env['HEADWATER_NAMESPACE'] || undefined)
+  const url = options.redis ?? (environment('REDIS_URL') || undefined)
+  const name = options.namespace ?? (environment('HEADWATER_NAMESPACE') || undefined)
   if (url !== undefined) checkUrl(url)
   const file =
     config ??

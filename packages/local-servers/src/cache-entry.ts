@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, isAbsolute, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { LocalServerError } from './local-server-error.ts'
 
@@ -65,7 +65,9 @@ export function ownFolder(path: string, mode: number): string {
 
 // XDG_CACHE_HOME or ~/.cache, and where neither can be written, a folder of this user's own in the temporary folder.
 function cacheFolder(): string {
-  const home = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'headwater')
+  // The specification of these variables has paths passed over that are not absolute.
+  const given = process.env['XDG_CACHE_HOME'] ?? ''
+  const home = join(isAbsolute(given) ? given : join(homedir(), '.cache'), 'headwater')
   try {
     mkdirSync(home, { recursive: true, mode: 0o700 })
     accessSync(home, constants.W_OK | constants.X_OK)

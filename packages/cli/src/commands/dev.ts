@@ -4,6 +4,7 @@ import { changeJson, changeText } from '../change-line.ts'
 import { CliError } from '../cli-error.ts'
 import type { Config } from '../config.ts'
 import { closeGroups, groupsOf } from '../config-groups.ts'
+import { environment } from '../environment.ts'
 import type { Invocation } from '../invocation.ts'
 import { count } from '../output.ts'
 import { configOf } from '../settings.ts'
@@ -29,7 +30,7 @@ export async function dev({ options, output }: Invocation, { port }: DevFlags): 
   process.env['REDIS_URL'] = server.url
   const config = (await configOf(options)) ?? {}
   const { collections, partitions, deadlineMs, attemptMs } = config
-  const namespace = options.namespace ?? (process.env['HEADWATER_NAMESPACE'] || config.namespace) ?? 'dev'
+  const namespace = options.namespace ?? (environment('HEADWATER_NAMESPACE') || config.namespace) ?? 'dev'
   await using log = await connect(server.url, { namespace, collections, partitions, deadlineMs, attemptMs })
   await using running = await startGroups(log, config, stderrLogger(output))
   await using feed = log.feedAll()

@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { connect, startWorker, type Log, type Worker } from '@headwater/core'
 import { CliError } from '../cli-error.ts'
 import { closeGroups, groupsOf, type Groups } from '../config-groups.ts'
+import { environment } from '../environment.ts'
 import type { Invocation } from '../invocation.ts'
 import { duration } from '../output.ts'
 import type { ProbeServer } from '../probe-server.ts'
@@ -81,7 +82,7 @@ export async function run(
 async function openProbes(http: string): Promise<{ server: ProbeServer; at: string }> {
   const { ProbeServer, parseProbeAddress } = await import('../probe-server.ts')
   const address = parseProbeAddress(http)
-  const server = new ProbeServer(process.env['HEADWATER_HTTP_TOKEN'])
+  const server = new ProbeServer(environment('HEADWATER_HTTP_TOKEN'))
   const port = await server.listen(address)
   return { server, at: `${address.host.includes(':') ? `[${address.host}]` : address.host}:${port}` }
 }

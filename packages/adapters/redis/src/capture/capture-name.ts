@@ -1,5 +1,5 @@
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { isAbsolute, join } from 'node:path'
 import { HeadwaterError } from '@headwater/core'
 
 /** @throws HeadwaterError OPTION_INVALID */
@@ -13,6 +13,8 @@ export function checkCaptureName(name: string): void {
 
 /** One folder a mode and name, in the user's folder for state. */
 export function defaultSpool(mode: 'commands' | 'state', name: string): string {
-  const state = process.env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state')
+  // The specification of these variables has paths passed over that are not absolute.
+  const given = process.env['XDG_STATE_HOME'] ?? ''
+  const state = isAbsolute(given) ? given : join(homedir(), '.local', 'state')
   return join(state, 'headwater', mode === 'commands' ? 'capture' : 'capture-state', name)
 }
