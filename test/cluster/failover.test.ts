@@ -99,7 +99,12 @@ describe('a log on a Cluster', { timeout: 120_000 }, () => {
   let redis: Cluster
 
   beforeAll(async () => {
-    cluster = await startCluster({ masters: 3, replicasPerMaster: 1, nodeTimeoutMs: 1_500 })
+    cluster = await startCluster({
+      masters: 3,
+      replicasPerMaster: 1,
+      nodeTimeoutMs: 1_500,
+      config: { appendonly: 'yes' },
+    })
     redis = new Cluster([...cluster.addresses])
     log = await connect(
       { nodes: cluster.addresses },
@@ -184,7 +189,12 @@ describe('a log on a Cluster', { timeout: 120_000 }, () => {
 
 describe('a log behind Sentinels', { timeout: 120_000 }, () => {
   it('follows a failover without a restart, opens a new epoch, and loses nothing that a replica had acknowledged', async () => {
-    await using set = await startSentinel({ replicas: 1, sentinels: 3, downAfterMs: 1_000 })
+    await using set = await startSentinel({
+      replicas: 1,
+      sentinels: 3,
+      downAfterMs: 1_000,
+      config: { appendonly: 'yes' },
+    })
     await using log = await connect(set.options, {
       namespace: 'shop',
       collections: [products],

@@ -52,7 +52,10 @@ export interface AppenderOptions {
   readonly target: AppendTarget
   /** Undefined where appends are not observed. */
   readonly telemetry?: AppendTelemetry
+  /** Of the namespace: checked when it was opened. */
   readonly durability: Durability
+  /** Rejects where the server cannot keep what an append asks for beyond that. Undefined where there is no server. */
+  readonly checkDurability?: (durability: Durability) => Promise<void>
   readonly replicas: number
   readonly deadlineMs: number
   /** Throws where a collection was not given to connect(). */
@@ -66,9 +69,12 @@ export class Appender {
   readonly #options: AppenderOptions
   /** Appends between their call and their batcher, so that closing can wait for them. */
   readonly #preparing = new Set<Promise<unknown>>()
+  /** Whether the server persists: asked for by the first append that needs it where the namespace does not. */
+  #persists: boolean | Promise<void>
 
   constructor(options: AppenderOptions) {
     this.#options = options
+    this.#persists = options.durability !== 'memory' || !options.checkDurability
   }
 
   append(request: ChangeRequest, options: AppendOptions): Promise<AppendResult>
@@ -171,9 +177,24 @@ export class Appender {
     return {
       idempotencyKey,
       metadata: metadata === undefined ? undefined : encodeMetadata(metadata),
+      persisted:
+        durability !== undefined && durability !== 'memory' ? this.#persisted(durability) : undefined,
       replicas: replicasRequired(durability ?? this.#options.durability, this.#options.replicas),
       deadline: performance.now() + this.#options.deadlineMs,
     }
+  }
+
+  /** Undefined where it is known. What was refused is asked again by the next append: it may have been put right. */
+  #persisted(durability: Durability): Promise<void> | undefined {
+    if (this.#persists === true) return undefined
+    if (this.#persists === false) {
+      this.#persists = this.#options.checkDurability!(durability)
+      this.#persists.then(
+        () => (this.#persists = true),
+        () => (this.#persists = false),
+      )
+    }
+    return this.#persists
   }
 
   #prepare(request: ChangeRequest | EventRequest, expected: Expected): RoutedChange | Promise<RoutedChange> {
@@ -304,6 +325,11 @@ export class Appender {
         ),
       )
     }
+    const { persisted } = context
+    if (persisted) {
+      const known = { ...context, persisted: undefined }
+      return this.#track(persisted.then(() => this.#store(changes, known, answer)))
+    }
     const { target, telemetry } = this.#options
     return new Promise((resolve, reject) => {
       const request: PreparedRequest = {
@@ -334,6 +360,8 @@ export class Appender {
 interface AppendContext {
   readonly idempotencyKey: string | undefined
   readonly metadata: string | undefined
+  /** Before the append is sent: that the server can keep what it asks for. */
+  readonly persisted: Promise<void> | undefined
   readonly replicas: number
   readonly deadline: number
   readonly origin?: AppendOrigin

@@ -227,8 +227,9 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorCodeEntry>> = {
     retryable: true,
   },
   DURABILITY_UNAVAILABLE: {
-    means: 'The server cannot give the durability that the namespace declares.',
-    remedy: 'Switch on what the message names (an append-only file for "disk"), or declare less.',
+    means: 'The server cannot give the durability that the namespace declares, or that an append asks for.',
+    remedy:
+      'Switch on what the message names (an append-only file for "disk"), or declare less, or ask for less.',
     retryable: false,
   },
   SERVER_UNSAFE: {

@@ -28,15 +28,17 @@ export function replicasRequired(durability: Durability, replicas: number): numb
 }
 
 /**
- * Refuses to begin where the server cannot keep what the namespace declares. Replicas are counted at each append instead,
- * because they come and go.
+ * Refuses to begin where the server cannot keep what the namespace declares, or an append asks for. Replicas are counted at
+ * each append instead, because they come and go.
  *
+ * @param who for the message
  * @throws HeadwaterError DURABILITY_UNAVAILABLE
  */
 export async function checkDurability(
   connection: Connection,
   durability: Durability,
   deadlineMs: number,
+  who: 'The namespace declares' | 'An append asks for' = 'The namespace declares',
 ): Promise<void> {
   if (durability === 'memory') return
   const options = { doing: 'checking how the server persists', deadlineMs }
@@ -44,6 +46,6 @@ export async function checkDurability(
   if (/^aof_enabled:1/m.test(info)) return
   throw new HeadwaterError(
     'DURABILITY_UNAVAILABLE',
-    `The namespace declares durability "${durability}", but the Redis server keeps no append-only file: set \`appendonly yes\`.`,
+    `${who} durability "${durability}", but the Redis server keeps no append-only file: set \`appendonly yes\`.`,
   )
 }

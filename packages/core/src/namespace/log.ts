@@ -32,7 +32,7 @@ import type { Connection } from '../redis/connection.ts'
 import { checkValuesKept, StateReader, type Entity } from '../state/state-reader.ts'
 import { Steering } from '../steering/steering.ts'
 import { AppendTelemetry } from '../telemetry/append-telemetry.ts'
-import { replicasRequired } from './durability.ts'
+import { checkDurability, replicasRequired } from './durability.ts'
 import type { NamespaceKeys, PartitionKeys } from './keys.ts'
 import {
   missingHeader,
@@ -102,6 +102,8 @@ export class Log implements AsyncDisposable {
       telemetry,
       deadlineMs,
       durability: metadata.durability,
+      checkDurability: (durability) =>
+        checkDurability(connection, durability, deadlineMs, 'An append asks for'),
       replicas: metadata.replicas,
       checkCollection: (collection) => this.#checkCollection(collection),
     })
@@ -126,7 +128,7 @@ export class Log implements AsyncDisposable {
    * durability asked for. Appends that are in flight together share batches, so do not await them one by one.
    *
    * @throws VersionConflictError when a key is not at its expected version
-   * @throws HeadwaterError KEY_INVALID, VALUE_INVALID, VALUE_TOO_LARGE, PARTITIONS_DIFFER before anything is sent;
+   * @throws HeadwaterError KEY_INVALID, VALUE_INVALID, VALUE_TOO_LARGE, PARTITIONS_DIFFER, DURABILITY_UNAVAILABLE before anything is sent;
    * REDIS_FULL, REDIS_UNAVAILABLE when nothing was stored; OUTCOME_UNKNOWN, DURABILITY_NOT_REACHED when it may have been
    */
   append(change: ChangeRequest, options?: AppendOptions): Promise<AppendResult>
