@@ -6,23 +6,11 @@ import { readHeader, type Header } from '../log/header.ts'
 import { decodeEntry, readEntries, type RangeOptions, type UnreadableEntry } from '../log/range.ts'
 import { placeOfStray, stampOfEntry, strayEpoch } from '../log/stray.ts'
 import { missingHeader } from '../namespace/metadata.ts'
-import type { Connection } from '../redis/connection.ts'
-import { persist } from '../redis/persist.ts'
+import { ConsumerGroup, GroupMissing, type ConsumerGroupOptions } from './consumer-group.ts'
 
-/**
- * The one consumer name of every group. Whoever holds the lease reads under it, so what a predecessor was given and did
- * not acknowledge is the successor's without claiming.
- */
-const consumerName = 'headwater'
-
-const leftoversAtOnce = 1_000
 const strayPage = 64
 
-export interface PartitionReaderOptions extends RangeOptions {
-  readonly namespace: string
-  readonly group: string
-  /** For the blocking read, which would hold up everything behind it. Whoever closes it ends the read. */
-  readonly blocking: Connection
+export interface PartitionReaderOptions extends RangeOptions, ConsumerGroupOptions {
   readonly start: Stamp
   /** Up to where everything is applied. */
   readonly settled: () => Stamp
@@ -60,6 +48,7 @@ export class HistoryForked extends Error {
  */
 export class PartitionReader {
   readonly #options: PartitionReaderOptions
+  readonly #group: ConsumerGroup
   #last: Stamp
   /** The last entry that was passed over behind `#last`: the next range begins after it. */
   #passed: string | undefined
@@ -75,12 +64,8 @@ export class PartitionReader {
 
   constructor(options: PartitionReaderOptions) {
     this.#options = options
+    this.#group = new ConsumerGroup(options)
     this.#last = options.start
-  }
-
-  /** The stamp of the last change that was given out. */
-  get last(): Stamp {
-    return this.#last
   }
 
   /**
@@ -105,7 +90,7 @@ export class PartitionReader {
 
   async #next(count: number, blockMs: number): Promise<Omit<ReadResult, 'strays'>> {
     if (this.#deliveredBefore === undefined) {
-      this.#deliveredBefore = await this.#lastDelivered()
+      this.#deliveredBefore = await this.#group.lastDelivered()
       const known = this.#deliveredBefore === '' ? [] : await this.#leftovers()
       if (known.length > 0) return { batches: [], known, groupRestored: false }
     }
@@ -117,10 +102,11 @@ export class PartitionReader {
     }
     let entries: StreamEntry[] | undefined
     try {
-      entries = await this.#readGroup(count, blockMs)
+      entries = await this.#group.read(count, blockMs)
     } catch (error) {
-      if (!isNoGroup(error)) throw error
-      await this.#restoreGroup()
+      if (!(error instanceof GroupMissing)) throw error
+      // At our own place: at `$` it would skip what waits, at 0 it would deliver everything again.
+      await this.#group.restore(`${this.#last.epoch}-${this.#last.sequence}`)
       return { batches: [], known: [], groupRestored: true }
     }
     if (!entries) {
@@ -251,11 +237,9 @@ export class PartitionReader {
   /** Of the group, which was given an entry above all of ours that was taken away since: it would never be given anything again. */
   async #comeBack({ epoch, sequence }: Header): Promise<readonly string[]> {
     const end = `${epoch}-${sequence}`
-    if (!isAbove(await this.#lastDelivered(), end)) return []
-    const { connection, keys, group, deadlineMs, signal } = this.#options
-    const options = { doing: `setting the group ${group} back`, deadlineMs, ...(signal && { signal }) }
-    const given = await this.#pending(`(${end}`, '+')
-    await persist(connection, options, (client) => client.xgroup('SETID', keys.log, group, end))
+    if (!isAbove(await this.#group.lastDelivered(), end)) return []
+    const given = await this.#group.pending(`(${end}`, '+')
+    await this.#group.setBack(end)
     return given
   }
 
@@ -288,54 +272,6 @@ export class PartitionReader {
     return header
   }
 
-  async #readGroup(count: number, blockMs: number): Promise<StreamEntry[] | undefined> {
-    const { blocking, keys, group } = this.#options
-    // The client may wait for the answer for ever; two seconds after it is due, the connection counts as dead.
-    const reply = await blocking.attempt(
-      (client) =>
-        client.xreadgroup(
-          'GROUP',
-          group,
-          consumerName,
-          'COUNT',
-          count,
-          'BLOCK',
-          blockMs,
-          'STREAMS',
-          keys.log,
-          '>',
-        ),
-      blockMs + 2_000,
-    )
-    return (reply as [string, StreamEntry[]][] | null)?.[0]?.[1]
-  }
-
-  async #lastDelivered(): Promise<string> {
-    const { connection, keys, group, deadlineMs, signal } = this.#options
-    const options = {
-      doing: `reading where the group ${group} stands`,
-      deadlineMs,
-      ...(signal && { signal }),
-    }
-    let groups: unknown[][]
-    try {
-      groups = (await persist(connection, options, (client) =>
-        client.xinfo('GROUPS', keys.log),
-      )) as unknown[][]
-    } catch (error) {
-      if (error instanceof Error && /no such key/.test(error.message)) {
-        throw missingHeader(this.#options.namespace, this.#options.partition)
-      }
-      throw error
-    }
-    for (const fields of groups) {
-      const of = new Map<unknown, unknown>()
-      for (let at = 0; at + 1 < fields.length; at += 2) of.set(fields[at], fields[at + 1])
-      if (of.get('name') === group) return String(of.get('last-delivered-id'))
-    }
-    return ''
-  }
-
   /**
    * Entries that were delivered and applied, and are not acknowledged: a zombie took them when they were known already, a
    * restore brought them back, or a master that was none any more took the acknowledgement. Nobody would ever ask for them
@@ -343,44 +279,8 @@ export class PartitionReader {
    */
   async #leftovers(): Promise<string[]> {
     const { epoch, sequence } = this.#options.settled()
-    return await this.#pending('-', `${epoch}-${sequence}`)
+    return await this.#group.pending('-', `${epoch}-${sequence}`)
   }
-
-  /** Entries that the group was given and that are not acknowledged. */
-  async #pending(first: string, last: string): Promise<string[]> {
-    const { connection, keys, group, deadlineMs, signal } = this.#options
-    const options = {
-      doing: `reading what is left over of group ${group}`,
-      deadlineMs,
-      ...(signal && { signal }),
-    }
-    const ids: string[] = []
-    for (let from = first; ; from = `(${ids.at(-1)!}`) {
-      const pending = await persist(connection, options, (client) =>
-        client.xpending(keys.log, group, from, last, leftoversAtOnce),
-      )
-      for (const [id] of pending as [string][]) ids.push(id)
-      if (pending.length < leftoversAtOnce) return ids
-    }
-  }
-
-  /** At our own place: at `$` it would skip what waits, at 0 it would deliver everything again. */
-  async #restoreGroup(): Promise<void> {
-    const { connection, keys, group, deadlineMs, signal } = this.#options
-    const options = { doing: `making the group ${group} again`, deadlineMs, ...(signal && { signal }) }
-    const at = `${this.#last.epoch}-${this.#last.sequence}`
-    await persist(connection, options, async (client) => {
-      try {
-        await client.xgroup('CREATE', keys.log, group, at)
-      } catch (error) {
-        if (!(error instanceof Error && error.message.startsWith('BUSYGROUP'))) throw error
-      }
-    })
-  }
-}
-
-function isNoGroup(error: unknown): boolean {
-  return error instanceof Error && /NOGROUP|the stream key no longer exists/.test(error.message)
 }
 
 function isAbove(id: string, other: string): boolean {
