@@ -11,9 +11,9 @@ export const plantedBugs: readonly (readonly [string, string, string, string, Re
   ],
   [
     'a change that is taken for done when the sink refuses it',
-    `${worker}/partition-loop.ts`,
-    'this.#postpone(run, failed && !failedByItself)',
-    'this.#dispatcher.settle(run)',
+    `${worker}/apply-loop.ts`,
+    'this.#postpone(run, sinkFailed)',
+    'dispatcher.settle(run)',
     /passed change/,
   ],
   [
@@ -32,20 +32,20 @@ export const plantedBugs: readonly (readonly [string, string, string, string, Re
   ],
   [
     'a key that is never offered again',
-    `${worker}/partition-loop.ts`,
-    `        this.#dispatcher.resume(run)
-        this.#changed.notify()
+    `${worker}/apply-loop.ts`,
+    `        dispatcher.resume(run)
+        life.changed.notify()
       },
       () => {},`,
-    `        this.#changed.notify()
+    `        life.changed.notify()
       },
       () => {},`,
     /not finished/,
   ],
   [
     'a change that overtakes what is parked of its key',
-    `${worker}/partition-loop.ts`,
-    '(this.#aside.has(field) ? parkedAlready : offered).push(run)',
+    `${worker}/apply-loop.ts`,
+    '(aside.has(field) ? parkedAlready : offered).push(run)',
     'offered.push(run)',
     /overtaken|was applied before change/,
   ],
@@ -108,23 +108,23 @@ export const plantedBugs: readonly (readonly [string, string, string, string, Re
   ],
   [
     'a claim that the sink has stored what it was never asked to',
-    `${worker}/partition-loop.ts`,
-    'if (refused === 0 && taken > 0 &&',
-    'if (refused === 0 &&',
+    `${worker}/apply-loop.ts`,
+    'if (refused === 0 && taken > 0)',
+    'if (refused === 0)',
     /says that the sink has stored/,
   ],
   [
     'a claim that the sink has stored what it refused to',
-    `${worker}/partition-loop.ts`,
-    'this.#savesInVain = this.#ending\n',
-    'this.#savesInVain = this.#ending\n      if (this.#ending) this.#saved = saved\n',
+    `${worker}/checkpointer.ts`,
+    'this.#savesInVain = life.ending\n',
+    'this.#savesInVain = life.ending\n      if (life.ending) this.#saved = saved\n',
     /says that the sink has stored/,
   ],
   [
     'a stop that is missed by whoever looks for a marker',
-    `${worker}/partition-loop.ts`,
-    'if (this.#dispatcher.barrier || this.#looksAgain) {',
-    'for (let turns = 0; turns < 8; turns++) await Promise.resolve()\n      if (this.#dispatcher.barrier || this.#looksAgain) {',
+    `${worker}/apply-loop.ts`,
+    'if (dispatcher.barrier || looks.again) {',
+    'for (let turns = 0; turns < 8; turns++) await Promise.resolve()\n      if (dispatcher.barrier || looks.again) {',
     /not finished/,
   ],
 ]

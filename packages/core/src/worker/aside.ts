@@ -5,11 +5,11 @@ import { parkEntry } from '../parking/park-entry.ts'
 import { park, type ParkingBounds } from '../parking/park.ts'
 import { parkedField } from '../parking/parked-key.ts'
 import { backoffMs, type Backoff } from '../redis/backoff.ts'
-import type { RedisClient } from '../redis/connection.ts'
 import { Fenced } from './partition-end.ts'
+import type { PartitionLife } from './partition-life.ts'
 import type { PartitionObserver } from './partition-observer.ts'
-import type { Signal } from './signal.ts'
 import type { WorkerEvent } from './worker-event.ts'
+import type { WithinLease } from './within-lease.ts'
 
 export interface AsideOptions {
   readonly partition: number
@@ -18,11 +18,8 @@ export interface AsideOptions {
   readonly observer: PartitionObserver
   readonly parking: ParkingBounds
   readonly onEvent: (event: WorkerEvent) => void
-  readonly persist: <T>(doing: string, command: (client: RedisClient) => Promise<T>) => Promise<T>
-  /** Whether the partition is given up. */
-  readonly isEnding: () => boolean
-  /** Told when there is room again; waited for while there is none. */
-  readonly changed: Signal
+  readonly persist: WithinLease
+  readonly life: PartitionLife
 }
 
 /** Changes that are parked by one call. */
@@ -72,7 +69,7 @@ export class Aside {
     error: HeadwaterError,
     behind: boolean,
   ): Promise<'aside' | 'absent' | 'ending'> {
-    const { request, lease, partition, onEvent, observer, parking, persist, isEnding } = this.#options
+    const { request, lease, partition, onEvent, observer, parking, persist, life } = this.#options
     const [{ collection, key }] = all as [Change]
     const field = parkedField(collection, key)
     let aside = 0
@@ -83,7 +80,7 @@ export class Aside {
       const answer = await persist('parking a key', (client) =>
         park(client, request, lease.token, { changes, error, behind, bounds: parking }),
       )
-      if (answer.kind === 'fenced') throw new Fenced('another worker took the lease')
+      if (answer.kind === 'fenced') throw new Fenced()
       if (answer.kind === 'absent') {
         this.#fields.delete(field)
         if (stoodStill) await this.#goOn()
@@ -95,7 +92,7 @@ export class Aside {
       if (!stoodStill) await this.#standStill(key, answer.full)
       stoodStill = true
       await this.#waitForRoom(attempt)
-      if (isEnding()) return 'ending'
+      if (life.ending) return 'ending'
     }
     if (stoodStill) await this.#goOn()
     this.#fields.add(field)
@@ -106,15 +103,15 @@ export class Aside {
 
   /** Sets an entry aside that cannot be decoded; false where the partition is given up before. */
   async setEntryAside(id: string, unreadable: HeadwaterError): Promise<boolean> {
-    const { request, lease, partition, onEvent, observer, parking, persist, isEnding } = this.#options
+    const { request, lease, partition, onEvent, observer, parking, persist, life } = this.#options
     const why = unreadable.message.replace(` [${unreadable.code}]`, '')
     const error = new HeadwaterError('CHANGE_UNREADABLE', why)
     let stoodStill = false
-    for (let attempt = 1; !isEnding(); attempt++) {
+    for (let attempt = 1; !life.ending; attempt++) {
       const answer = await persist('parking an entry', (client) =>
         parkEntry(client, request, lease.token, parking, id, error),
       )
-      if (answer === 'fenced') throw new Fenced('another worker took the lease')
+      if (answer === 'fenced') throw new Fenced()
       if (answer !== 'keys') {
         if (stoodStill) await this.#goOn()
         if (answer === 'known') return true
@@ -151,21 +148,21 @@ export class Aside {
 
   /** Until it is time to try again, or the partition is given up. */
   async #waitForRoom(attempt: number): Promise<void> {
-    const { isEnding, changed } = this.#options
+    const { life } = this.#options
     const until = performance.now() + backoffMs(betweenTries, attempt)
-    for (let left = until - performance.now(); left > 0 && !isEnding(); left = until - performance.now())
-      await changed.wait(left)
+    for (let left = until - performance.now(); left > 0 && !life.ending; left = until - performance.now())
+      await life.changed.wait(left)
   }
 
   async #goOn(): Promise<void> {
     this.#waiting--
     if (this.#waiting > 0) return
-    const { request, partition, onEvent, observer, persist, changed } = this.#options
+    const { request, partition, onEvent, observer, persist, life } = this.#options
     observer.stoodStill(undefined)
     await persist('telling that there is room to park again', (client) =>
       client.hdel(request.keys.group(request.group), 'standstill'),
     )
     onEvent({ kind: 'going-on', group: request.group, partition })
-    changed.notify()
+    life.changed.notify()
   }
 }

@@ -4,8 +4,10 @@ import { redisError, redisErrorKind } from '../redis/redis-error.ts'
 import { HistoryForked } from './partition-reader.ts'
 
 /** Why a partition loop ended. */
-export type PartitionEnd =
-  | { readonly kind: 'stopped' }
+export type PartitionEnd = { readonly kind: 'stopped' } | Broken
+
+/** What breaks a partition loop off. */
+export type Broken =
   /** Another worker owns the partition. */
   | { readonly kind: 'fenced'; readonly reason: string }
   /** Its sink was opened before with a newer fence than the one that the log has given us. */
@@ -16,7 +18,11 @@ export type PartitionEnd =
   | { readonly kind: 'damaged'; readonly error: HeadwaterError }
 
 /** Somebody else has the partition. */
-export class Fenced extends Error {}
+export class Fenced extends Error {
+  constructor() {
+    super('another worker took the lease')
+  }
+}
 /** The partition is to be opened anew. */
 export class Restart extends Error {}
 /** The sink does not let us in. */
@@ -30,7 +36,7 @@ export class ShutOut extends Error {
 }
 
 /** What an error means for the loop that met it. */
-export function endOf(error: unknown): PartitionEnd {
+export function endOf(error: unknown): Broken {
   if (error instanceof Fenced) return { kind: 'fenced', reason: error.message }
   if (error instanceof ShutOut) return { kind: 'shut-out', error: error.cause }
   if (error instanceof Restart)
