@@ -1,6 +1,10 @@
 import type { Change } from '../change/change.ts'
+import { formatPosition } from '../change/position.ts'
 import type { Check } from '../proof/prover.ts'
 import type { Outcome } from '../sink/outcome.ts'
+import type { GroupTelemetry } from '../telemetry/group-telemetry.ts'
+import type { HealthWatch } from './group-health.ts'
+import type { WorkerEvent } from './worker-event.ts'
 
 /** Who is told what happens in one partition: telemetry and health. */
 export interface PartitionObserver {
@@ -21,4 +25,45 @@ export interface PartitionObserver {
   stoodStill(reason: string | undefined): void
   checkpointed(): void
   checked(check: Check): void
+}
+
+export interface PartitionObserverOptions {
+  readonly group: string
+  readonly health: HealthWatch
+  readonly telemetry: GroupTelemetry
+  readonly onEvent: (event: WorkerEvent) => void
+}
+
+/** Passes on what happens in one partition of a group. */
+export function partitionObserver(
+  { group, health, telemetry, onEvent }: PartitionObserverOptions,
+  partition: number,
+): PartitionObserver {
+  return {
+    async apply(changes, attempt, call) {
+      const outcomes = await telemetry.apply(partition, changes, attempt, call)
+      if (outcomes.some(({ kind }) => kind === 'retry')) health.progressed(partition)
+      return outcomes
+    },
+    superseded: (count) => telemetry.superseded(partition, count),
+    parked(count) {
+      telemetry.parked(partition, count)
+      health.progressed(partition)
+    },
+    redriven: () => health.progressed(partition),
+    paused: (paused) => health.paused(partition, paused),
+    stoodStill: (reason) => health.stoodStill(partition, reason),
+    checkpointed: () => health.progressed(partition),
+    checked: ({ result, reason, marker }) => {
+      const before = health.checked(partition, result)
+      if (result !== 'different' || before === 'different') return
+      onEvent({
+        kind: 'differs',
+        group,
+        partition,
+        at: formatPosition(partition, marker.stamp),
+        found: reason,
+      })
+    },
+  }
 }
