@@ -1,27 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import { notes } from '@headwater/conformance'
 import { connect, type Log } from '@headwater/core'
-import { startProxy, startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { startProxy } from '@headwater/local-servers'
+import { afterEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
+import { client, server, startOwnRedis } from '../support/own-redis.ts'
 import { rawChanges } from '../support/raw-log.ts'
 
-let server: OwnRedisServer
-let client: Redis
-
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
+startOwnRedis()
 
 afterEach(async () => {
   await client.config('SET', 'maxmemory', '0')
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
 })
 
 const fill = () => client.config('SET', 'maxmemory', '1')

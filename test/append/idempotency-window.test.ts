@@ -1,23 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { notes } from '@headwater/conformance'
 import { connect, type AppendResult, type Log } from '@headwater/core'
-import { startRedis, type RedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { client, openSharedRedis, server } from '../support/shared-redis.ts'
 
 const windowMs = 10_000
-let server: RedisServer
-let client: Redis
 
-beforeAll(async () => {
-  server = await startRedis()
-  client = new Redis(server.options)
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+openSharedRedis()
 
 describe('an idempotency key', () => {
   it('gives every retry the first result for at least the window, and is free again after two', async () => {

@@ -7,23 +7,18 @@ import {
   type HeadwaterError,
   type Log,
 } from '@headwater/core'
-import { startProxy, startRedis, type OwnRedisServer, type TcpProxy } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { startProxy, type TcpProxy } from '@headwater/local-servers'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { rawChanges } from '../support/raw-log.ts'
+import { client, server, startOwnRedis } from '../support/own-redis.ts'
 import { Random } from '../support/random.ts'
+import { rawChanges } from '../support/raw-log.ts'
 import { givenSeed } from '../support/seed.ts'
 
-let server: OwnRedisServer
-let client: Redis
 let proxy: TcpProxy
 let namespace: string
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
+startOwnRedis()
 
 beforeEach(async () => {
   proxy = await startProxy(server.options)
@@ -32,11 +27,6 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await proxy.stop()
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
 })
 
 const deadlineMs = 1_000

@@ -1,25 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import { notes } from '@headwater/conformance'
 import { connect, replay, rewind, startWorker, verify, type Log } from '@headwater/core'
-import { startRedis, type RedisServer } from '@headwater/local-servers'
 import { redisSink } from '@headwater/redis'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
+import { client, openSharedRedis, server } from '../support/shared-redis.ts'
 import { watchedSink } from '../worker/watched-sink.ts'
 
-let server: RedisServer
-let client: Redis
 let log: Log
 let name: string
-beforeAll(async () => {
-  server = await startRedis()
-  client = new Redis(server.options)
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+openSharedRedis()
+
 beforeEach(async () => {
   name = `${server.namespacePrefix}${randomUUID()}`
   log = await connect(server.options, { namespace: name, collections: [notes], partitions: 1 })

@@ -9,30 +9,19 @@ import {
   type FeedOptions,
   type Log,
 } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { eventually } from '../support/eventually.ts'
+import { client, server, startOwnRedis } from '../support/own-redis.ts'
 
 const things = defineCollection('things', {
   schema: z.object({ id: z.string(), n: z.int() }),
   key: ({ id }) => id,
 })
+
 const retain = { name: 'page', forMs: 10_000 }
 
-let server: OwnRedisServer
-let client: Redis
-
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+startOwnRedis()
 
 const open = (): Promise<Log> =>
   connect(server.options, { namespace: randomUUID(), collections: [things], partitions: 1 })

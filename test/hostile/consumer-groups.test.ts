@@ -1,31 +1,13 @@
 import { notes } from '@headwater/conformance'
-import { connect, memorySink, setRetention, startWorker, trim, type Log } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { connect, memorySink, setRetention, startWorker, trim } from '@headwater/core'
+import { describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { drained, openTestLog, partitionKeys } from '../worker/test-log.ts'
+import { client, log, openOwnLog, server } from '../worker/own-log.ts'
+import { drained, partitionKeys } from '../worker/test-log.ts'
 
 const group = 'copy'
-let server: OwnRedisServer
-let client: Redis
-let log: Log
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-
-beforeEach(async () => {
-  log = await openTestLog(server.options)
-})
-
-afterEach(() => log.close())
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+openOwnLog()
 
 const append = (id: string) => log.append(notes.put({ id, content: 1 }))
 

@@ -3,37 +3,18 @@ import {
   HeadwaterError,
   isHeadwaterError,
   startWorker,
-  type Log,
   type Outcome,
   type WorkerEvent,
 } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { drained, openTestLog } from '../worker/test-log.ts'
+import { describe, expect, it } from 'vitest'
+import { log, openOwnLog } from '../worker/own-log.ts'
+import { drained } from '../worker/test-log.ts'
 import { watchedSink } from '../worker/watched-sink.ts'
 
 const group = 'copy'
 const secret = 'geheim'
-let server: OwnRedisServer
-let client: Redis
-let log: Log
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-
-beforeEach(async () => {
-  log = await openTestLog(server.options)
-})
-
-afterEach(() => log.close())
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+openOwnLog()
 
 const doThrow = (what: unknown) => (): never => {
   throw what

@@ -9,29 +9,19 @@ import {
   type Log,
   type Version,
 } from '@headwater/core'
-import { startRedis, type RedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { counters } from '../decider/counter.ts'
 import { eventSink } from '../support/event-sink.ts'
 import { eventually } from '../support/eventually.ts'
+import { client, openSharedRedis, server } from '../support/shared-redis.ts'
 
 const schema = z.object({ id: z.string(), n: z.int() })
 const key = ({ id }: { id: string }): string => id
 const things = defineCollection('things', { schema, key })
 const visits = defineCollection('visits', { schema, key, state: 'none' })
 
-let server: RedisServer
-let client: Redis
-beforeAll(async () => {
-  server = await startRedis()
-  client = new Redis(server.options)
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+openSharedRedis()
 
 const openLog = (...collections: AnyCollection[]): Promise<Log> =>
   connect(server.options, {

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { connect, defineCollection, isHeadwaterError, type Log } from '@headwater/core'
-import { startProxy, startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { startProxy } from '@headwater/local-servers'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { eventually } from '../support/eventually.ts'
+import { client, server, startOwnRedis } from '../support/own-redis.ts'
 import { Random } from '../support/random.ts'
 import { rawChanges, rawEntryCount } from '../support/raw-log.ts'
 import { givenSeed } from '../support/seed.ts'
@@ -14,20 +14,17 @@ const users = defineCollection('users', {
   schema: z.object({ id: z.string(), age: z.int() }),
   key: ({ id }) => id,
 })
+
 const user = (age: number, id = 'ada') => ({ collection: users, key: id, value: { id, age } })
 const gone = (id: string) => ({ collection: users, key: id, value: undefined })
 const fed = { collections: [users] }
 
-let server: OwnRedisServer
-let client: Redis
 let namespace: string
 let log: Log
 let other: Log
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
+startOwnRedis()
+
 beforeEach(async () => {
   namespace = randomUUID()
   log = await connect(server.options, { namespace, ...fed, partitions: 2 })
@@ -35,10 +32,6 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   await Promise.all([log.close(), other.close()])
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
 })
 
 const ages = async () =>

@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Change } from '@headwater/core'
-import { Redis, type Command } from 'ioredis'
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
-import { startRedis, type RedisServer } from '@headwater/local-servers'
+import type { Command } from 'ioredis'
+import { beforeEach, expect, it } from 'vitest'
 import { HeadwaterError } from '../../packages/core/src/errors/headwater-error.ts'
 import type { LeaseRequest } from '../../packages/core/src/group/lease.ts'
 import { namespaceKeys, type PartitionKeys } from '../../packages/core/src/namespace/keys.ts'
@@ -11,6 +10,7 @@ import { feedBack } from '../../packages/core/src/parking/feed-back.ts'
 import { park, type ParkAnswer } from '../../packages/core/src/parking/park.ts'
 import { parkedField } from '../../packages/core/src/parking/parked-key.ts'
 import type { RedisClient } from '../../packages/core/src/redis/connection.ts'
+import { client, openSharedRedis } from '../support/shared-redis.ts'
 
 // Redis or the network may hold a command back until long after its sender has tried again.
 
@@ -27,20 +27,10 @@ const changeOf = (key: string): Change =>
     payload: '{}',
     metadata: {},
   }) as unknown as Change
-let server: RedisServer
-let client: Redis
 let keys: PartitionKeys
 let lease: LeaseRequest
 
-beforeAll(async () => {
-  server = await startRedis()
-  client = new Redis(server.options)
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+openSharedRedis()
 
 beforeEach(async () => {
   keys = namespaceKeys(randomUUID(), 1).partitions[0]!

@@ -17,23 +17,18 @@ import {
   type Change,
   type Log,
 } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
+import { client, server, startOwnRedis } from '../support/own-redis.ts'
 import { appendEach, openTestLog, partitionKeys } from '../worker/test-log.ts'
 import type { ArchiverProcessOptions } from './archiver-process.ts'
 
-let server: OwnRedisServer
-let client: Redis
 let directory: string
 let store: ArchiveStore
 let log: Log
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
+startOwnRedis()
+
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'headwater-archive-'))
   store = directoryArchive(directory)
@@ -44,10 +39,6 @@ afterEach(async () => {
   await client.config('SET', 'maxmemory', '0')
   await log.close()
   rmSync(directory, { recursive: true })
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
 })
 
 const keys = () => partitionKeys(log, 'nobody')
@@ -73,6 +64,7 @@ const parts = ({ collection, key, kind, version, stamp, time, payload, metadata,
   metadata,
   position,
 })
+
 async function readAll(from: Parameters<Log['read']>[1] = 'beginning', of = log): Promise<object[]> {
   const changes: object[] = []
   for await (const change of of.read(0, from)) changes.push(parts(change))

@@ -1,7 +1,4 @@
-import { type Log } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { logParts, type LogParts } from '../../packages/core/src/namespace/log.ts'
 import {
   moveHold,
@@ -12,28 +9,18 @@ import {
   type HoldRequest,
 } from '../../packages/core/src/retention/holds.ts'
 import { eventually } from '../support/eventually.ts'
-import { appendEach, openTestLog } from '../worker/test-log.ts'
+import { client, log, openOwnLog } from '../worker/own-log.ts'
+import { appendEach } from '../worker/test-log.ts'
 
-let server: OwnRedisServer
-let client: Redis
-let log: Log
 let parts: LogParts
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-beforeEach(async () => {
-  log = await openTestLog(server.options)
+openOwnLog()
+
+beforeEach(() => {
   parts = logParts(log)
 })
 afterEach(async () => {
   await client.config('SET', 'maxmemory', '0')
-  await log.close()
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
 })
 
 const rebuild: HoldRequest = {

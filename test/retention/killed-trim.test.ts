@@ -3,12 +3,11 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { notes } from '@headwater/conformance'
 import { memorySink, setRetention, startWorker, trim, verify, type Log } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { beforeAll, expect, it } from 'vitest'
 import { logParts } from '../../packages/core/src/namespace/log.ts'
 import { takeHold } from '../../packages/core/src/retention/holds.ts'
 import { compileProgram } from '../support/compile-program.ts'
+import { client, server, startOwnRedis } from '../support/own-redis.ts'
 import { drained, openTestLog, partitionKeys } from '../worker/test-log.ts'
 import type { TrimmerProcessOptions } from './trimmer-process.ts'
 
@@ -16,17 +15,11 @@ import type { TrimmerProcessOptions } from './trimmer-process.ts'
 const appended = 22_000
 const needed = 21_500
 
-let server: OwnRedisServer
-let client: Redis
 let program: string
+startOwnRedis()
+
 beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
   program = await compileProgram(new URL('trimmer-process.ts', import.meta.url))
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
 })
 
 async function killed(log: Log, step: number): Promise<void> {

@@ -1,36 +1,16 @@
 import { notes } from '@headwater/conformance'
-import {
-  HeadwaterError,
-  isHeadwaterError,
-  retention,
-  setRetention,
-  startWorker,
-  trim,
-  type Log,
-} from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { HeadwaterError, isHeadwaterError, retention, setRetention, startWorker, trim } from '@headwater/core'
+import { beforeEach, describe, expect, it } from 'vitest'
+import { client, log, openOwnLog, server } from '../worker/own-log.ts'
 import { drained, openTestLog, partitionKeys, statusOf } from '../worker/test-log.ts'
 import { watchedSink } from '../worker/watched-sink.ts'
 
 const group = 'copy'
-let server: OwnRedisServer
-let client: Redis
-let log: Log
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
+openOwnLog()
+
 beforeEach(async () => {
-  log = await openTestLog(server.options)
   await setRetention(log, { retentionMs: 0, partitionBytesMax: 200_000 })
-})
-afterEach(() => log.close())
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
 })
 
 /** A batch of some 10 KB. */

@@ -10,10 +10,8 @@ import {
   type Log,
   type Position,
 } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import * as fc from 'fast-check'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { formatPosition } from '../../packages/core/src/change/position.ts'
 import type { Stamp } from '../../packages/core/src/change/stamp.ts'
 import { commit } from '../../packages/core/src/group/commit.ts'
@@ -22,20 +20,12 @@ import { registerGroup } from '../../packages/core/src/group/register-group.ts'
 import { logParts, type LogParts } from '../../packages/core/src/namespace/log.ts'
 import { park } from '../../packages/core/src/parking/park.ts'
 import { moveHold, releaseHold, takeHold, type HoldKind } from '../../packages/core/src/retention/holds.ts'
+import { client, server, startOwnRedis } from '../support/own-redis.ts'
 import { givenSeed } from '../support/seed.ts'
 import { openTestLog, partitionKeys } from '../worker/test-log.ts'
 
 const group = 'slow'
-let server: OwnRedisServer
-let client: Redis
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+startOwnRedis()
 
 type Step =
   | { readonly kind: 'append'; readonly batches: number; readonly size: number }

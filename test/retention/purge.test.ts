@@ -11,31 +11,17 @@ import {
   type HeadwaterError,
   type Log,
 } from '@headwater/core'
-import { startProxy, startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { startProxy } from '@headwater/local-servers'
+import { afterEach, describe, expect, it } from 'vitest'
 import { Log as LogOf, logParts } from '../../packages/core/src/namespace/log.ts'
 import { counters } from '../decider/counter.ts'
+import { client, log, openOwnLog, server } from '../worker/own-log.ts'
 import { drained, openTestLog, partitionKeys } from '../worker/test-log.ts'
 
-let server: OwnRedisServer
-let client: Redis
-let log: Log
+openOwnLog({ collections: [notes, counters], idempotencyWindowMs: 1_000 })
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-beforeEach(async () => {
-  log = await openTestLog(server.options, { collections: [notes, counters], idempotencyWindowMs: 1_000 })
-})
 afterEach(async () => {
   await client.config('SET', 'maxmemory', '0')
-  await log.close()
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
 })
 
 const key = (name: string) => `headwater:{${log.namespace}:0}:${name}`

@@ -1,45 +1,26 @@
-import {
-  HeadwaterError,
-  retireGroup,
-  setRetention,
-  startWorker,
-  trim,
-  type Log,
-  type Worker,
-} from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { appendEach, drained, openTestLog, statusOf } from '../worker/test-log.ts'
+import { HeadwaterError, retireGroup, setRetention, startWorker, trim, type Worker } from '@headwater/core'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { client, log, openOwnLog } from '../worker/own-log.ts'
+import { appendEach, drained, statusOf } from '../worker/test-log.ts'
 import { watchedSink, type WatchedSink } from '../worker/watched-sink.ts'
 
 const group = 'copy'
-let server: OwnRedisServer
-let client: Redis
-let log: Log
 let sink: WatchedSink
 let worker: Worker | undefined
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-beforeEach(async () => {
-  log = await openTestLog(server.options, { partitions: 2 })
+openOwnLog({ partitions: 2 })
+
+beforeEach(() => {
   sink = watchedSink()
 })
 afterEach(async () => {
   await client.config('SET', 'maxmemory', '0')
   await worker?.stop()
   worker = undefined
-  await log.close()
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
 })
 
 const keysOfGroup = async () => (await client.keys(`headwater:{${log.namespace}*${group}`)).toSorted()
+const heldBy = async () => (await trim(log)).map((partition) => partition.heldBy)
 async function work(): Promise<void> {
   worker = await startWorker(log, { groups: { [group]: sink } })
   await drained(log, group)
@@ -55,8 +36,7 @@ describe('a group that is retired', () => {
     await worker!.stop()
     await appendEach(log, [4, 5])
     await setRetention(log, { retentionMs: 0 })
-    const left = async () => (await trim(log)).map(({ heldBy }) => heldBy)
-    expect(await left()).toContainEqual({ kind: 'group', name: group })
+    expect(await heldBy()).toContainEqual({ kind: 'group', name: group })
     await retireGroup(log, group)
     expect(await log.groups()).toEqual([])
     expect(await keysOfGroup()).toEqual([])
@@ -64,7 +44,7 @@ describe('a group that is retired', () => {
       const stream = `headwater:{${log.namespace}:${partition}}:log`
       expect(await client.xinfo('GROUPS', stream)).toEqual([])
     }
-    expect(await left()).toEqual([undefined, undefined])
+    expect(await heldBy()).toEqual([undefined, undefined])
     expect(await client.xlen(`headwater:{${log.namespace}:0}:log`)).toBe(0)
   })
 

@@ -1,36 +1,24 @@
 import { notes } from '@headwater/conformance'
-import { retention, setRetention, startWorker, trim, type Log } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { retention, setRetention, startWorker, trim } from '@headwater/core'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { registerGroup } from '../../packages/core/src/group/register-group.ts'
 import { logParts } from '../../packages/core/src/namespace/log.ts'
 import { releaseHold, takeHold } from '../../packages/core/src/retention/holds.ts'
-import { appendEach, drained, openTestLog, partitionKeys, statusOf } from '../worker/test-log.ts'
+import { client, log, openOwnLog } from '../worker/own-log.ts'
+import { appendEach, drained, partitionKeys, statusOf } from '../worker/test-log.ts'
 import { watchedSink, type WatchedSink } from '../worker/watched-sink.ts'
 
 const group = 'copy'
-let server: OwnRedisServer
-let client: Redis
-let log: Log
 let sink: WatchedSink
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
+openOwnLog()
+
 beforeEach(async () => {
-  log = await openTestLog(server.options)
   sink = watchedSink()
   await setRetention(log, { retentionMs: 0 })
 })
 afterEach(async () => {
   await client.config('SET', 'maxmemory', '0')
-  await log.close()
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
 })
 
 const entries = () => client.xlen(partitionKeys(log, group).log)

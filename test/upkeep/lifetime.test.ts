@@ -1,24 +1,16 @@
 import { notes } from '@headwater/conformance'
 import { connect, memorySink } from '@headwater/core'
-import { startCluster, startProxy, startRedis, type OwnRedisServer } from '@headwater/local-servers'
+import { startCluster, startProxy } from '@headwater/local-servers'
 import { startUpkeep, type UpkeepOptions } from '@headwater/upkeep'
 import { Cluster, Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
+import { client, server, startOwnRedis } from '../support/own-redis.ts'
 import { listClients, openTestLog } from '../worker/test-log.ts'
 
 const everyMs = 3_600_000
-let server: OwnRedisServer
-let client: Redis
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+startOwnRedis()
 
 describe('upkeep', () => {
   const refused: [why: string, options: object, says: RegExp][] = [

@@ -1,31 +1,20 @@
-import { memorySink, startWorker, type Log } from '@headwater/core'
+import { memorySink, startWorker } from '@headwater/core'
 import { notes } from '@headwater/conformance'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { upkeepQueueName } from '@headwater/upkeep'
 import { Queue } from 'bullmq'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { drained, openTestLog } from '../worker/test-log.ts'
+import { client, log, openOwnLog, server } from '../worker/own-log.ts'
+import { drained } from '../worker/test-log.ts'
 import { activeAtMost, marksOf, openGate } from './gated-sink.ts'
 import { UpkeepChild } from './upkeep-child.ts'
 
 const takeOverMs = 2_000
-let server: OwnRedisServer
-let client: Redis
-let log: Log
 let queue: Queue
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+openOwnLog()
+
 beforeEach(async () => {
-  log = await openTestLog(server.options)
   const worker = await startWorker(log, { groups: { copy: memorySink({ collection: notes }) } })
   await drained(log, 'copy')
   await worker.stop()
@@ -33,7 +22,6 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   await queue.close()
-  await log.close()
 })
 
 async function pair(): Promise<Record<'a' | 'b', UpkeepChild> & AsyncDisposable> {

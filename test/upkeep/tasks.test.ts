@@ -9,37 +9,24 @@ import {
   reject,
   setRetention,
   startWorker,
-  type Log,
   type MemorySink,
 } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { startUpkeep, upkeepQueueName, type TaskName, type UpkeepOptions } from '@headwater/upkeep'
 import { Queue, type Job } from 'bullmq'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import type { Note } from '@headwater/conformance'
 import { eventually } from '../support/eventually.ts'
-import { drained, openTestLog, statusOf } from '../worker/test-log.ts'
+import { client, log, openOwnLog } from '../worker/own-log.ts'
+import { drained, statusOf } from '../worker/test-log.ts'
 import { watchedSink } from '../worker/watched-sink.ts'
 
 const everyMs = 3_600_000
-let server: OwnRedisServer
-let client: Redis
-let log: Log
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+openOwnLog()
+
 beforeEach(async () => {
-  log = await openTestLog(server.options)
   await setRetention(log, { retentionMs: 0 })
 })
-afterEach(() => log.close())
 
 /** A sink that holds what the log does: three notes, and a tombstone of a fourth. */
 async function filledSink(): Promise<MemorySink<Note>> {

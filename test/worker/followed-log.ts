@@ -2,23 +2,17 @@ import {
   startWorker,
   type ConnectOptions,
   type GroupOptions,
-  type Log,
   type Worker,
   type WorkerOptions,
 } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
-import { openTestLog } from './test-log.ts'
+import { afterEach, beforeEach } from 'vitest'
+import { log, openOwnLog } from './own-log.ts'
 import { watchedSink, type WatchedSink } from './watched-sink.ts'
 import { WorkerEvents } from './worker-events.ts'
 
 // A log of notes, and workers that give it to a watched sink: each file of tests has its own of these.
 
-export let server: OwnRedisServer
-/** For looking into the server, and for damaging what is there. */
-export let client: Redis
-export let log: Log
+export { client, log, server } from './own-log.ts'
 export let sink: WatchedSink
 export let events: WorkerEvents
 /** The one that was started last; undefined before `follow`. */
@@ -27,23 +21,14 @@ const workers: Worker[] = []
 
 /** Opens them: one server for all tests of the file, and a log and a sink for each. */
 export function openFollowedLog(options: Partial<ConnectOptions> = {}): void {
-  beforeAll(async () => {
-    server = await startRedis({ own: true })
-    client = new Redis(server.options)
-  })
-  beforeEach(async () => {
-    log = await openTestLog(server.options, options)
+  openOwnLog(options)
+  beforeEach(() => {
     sink = watchedSink()
     events = new WorkerEvents()
   })
   afterEach(async () => {
     for (const one of workers.splice(0)) await one.stop()
     worker = undefined
-    await log.close()
-  })
-  afterAll(async () => {
-    client.disconnect()
-    await server.stop()
   })
 }
 

@@ -1,35 +1,25 @@
 import { notes } from '@headwater/conformance'
 import { startWorker, type Log, type Worker, type WorkerOptions } from '@headwater/core'
-import { startProxy, startRedis, type OwnRedisServer } from '@headwater/local-servers'
+import { startProxy } from '@headwater/local-servers'
 import { redisSink } from '@headwater/redis'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import { commit } from '../../packages/core/src/group/commit.ts'
 import { acquireLease, type Lease } from '../../packages/core/src/group/lease.ts'
 import { namespaceKeys } from '../../packages/core/src/namespace/keys.ts'
 import { ChildWorker } from '../support/child-worker.ts'
 import { eventually } from '../support/eventually.ts'
+import { client, server, startOwnRedis } from '../support/own-redis.ts'
 import { appendEach, drained, openTestLog, parseClients, partitionKeys, statusOf } from './test-log.ts'
 import { watchedSink, type WatchedSink } from './watched-sink.ts'
 import { WorkerEvents } from './worker-events.ts'
 
 const group = 'copy'
-let server: OwnRedisServer
-let client: Redis
 const opened: AsyncDisposable[] = []
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
+startOwnRedis()
 
 afterEach(async () => {
   for (const one of opened.splice(0).toReversed()) await one[Symbol.asyncDispose]()
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
 })
 
 /** To be closed when the test ends, before what was opened earlier. */

@@ -1,9 +1,10 @@
 import { notes } from '@headwater/conformance'
 import { startWorker, type Log, type Worker } from '@headwater/core'
-import { startProxy, startRedis, type OwnRedisServer, type TcpProxy } from '@headwater/local-servers'
+import { startProxy, type TcpProxy } from '@headwater/local-servers'
 import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
+import { client, server, startOwnRedis } from '../support/own-redis.ts'
 import { appendEach, drained, listClients, openTestLog, partitionKeys, statusOf } from './test-log.ts'
 import { watchedSink, type WatchedSink } from './watched-sink.ts'
 import { WorkerEvents } from './worker-events.ts'
@@ -13,8 +14,6 @@ const group = 'copy'
 const soonMs = 1_500
 const numbers = (count: number, from = 1): number[] => Array.from({ length: count }, (_, at) => from + at)
 
-let server: OwnRedisServer
-let client: Redis
 /** What is not supposed to read from the group, and does. */
 let foreign: Redis
 let proxy: TcpProxy
@@ -23,10 +22,7 @@ let sink: WatchedSink
 let events: WorkerEvents
 let worker: Worker | undefined
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
+startOwnRedis()
 
 beforeEach(async () => {
   foreign = new Redis({ ...server.options, connectionName: 'foreign' })
@@ -42,11 +38,6 @@ afterEach(async () => {
   worker = undefined
   await log.close()
   await proxy.stop()
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
 })
 
 async function start(): Promise<void> {

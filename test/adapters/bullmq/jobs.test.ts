@@ -8,25 +8,17 @@ import {
   type Sink,
   type SinkPartition,
 } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { Queue, Worker } from 'bullmq'
 import { Cluster, Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { eventually } from '../../support/eventually.ts'
+import { client, server, startOwnRedis } from '../../support/own-redis.ts'
 import { appendEach, drained, listClients, openTestLog, statusOf } from '../../worker/test-log.ts'
 
-let server: OwnRedisServer
-let client: Redis
 let queue: Queue<ChangeJob<Note>>
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+startOwnRedis()
+
 beforeEach(() => {
   queue = new Queue('changes', { connection: client })
 })
@@ -55,6 +47,8 @@ const apply = (partition: SinkPartition, changes: readonly Change[]): Promise<re
     },
   )
 const kinds = (outcomes: readonly Outcome[]): string[] => outcomes.map(({ kind }) => kind)
+/** The connections that sinks have opened. */
+const ours = async () => (await listClients(client)).filter(({ name }) => name.startsWith('headwater-bullmq'))
 const waiting = async (): Promise<(string | undefined)[]> =>
   (await queue.getJobs('waiting', 0, -1, true)).map(({ id }) => id)
 
@@ -258,8 +252,6 @@ describe('a sink of jobs', () => {
   it('opens one connection, and closes it and no other', async () => {
     const sink = sinkOf()
     await Promise.all([1, 2, 3].map(() => sink.prepare!()))
-    const ours = async () =>
-      (await listClients(client)).filter(({ name }) => name.startsWith('headwater-bullmq'))
     await eventually(async () => expect(await ours()).toHaveLength(1))
     await sink.close()
     await eventually(async () => expect(await ours()).toEqual([]))

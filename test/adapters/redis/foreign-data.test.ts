@@ -1,21 +1,9 @@
 import { changeBuilder, notes } from '@headwater/conformance'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { client, startOwnRedis } from '../../support/own-redis.ts'
 import { apply, replica, words } from './replica.ts'
 
-let server: OwnRedisServer
-let client: Redis
-
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+startOwnRedis()
 
 describe('a data key of another type', () => {
   it('rejects the put that would overwrite it, and only that one', async () => {

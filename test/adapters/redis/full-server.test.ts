@@ -1,24 +1,13 @@
 import { readFileSync } from 'node:fs'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
+import { client, server, startOwnRedis } from '../../support/own-redis.ts'
 import { apply, replica, words } from './replica.ts'
 
-let server: OwnRedisServer
-let client: Redis
-
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
+startOwnRedis()
 
 afterEach(async () => {
   await client.config('SET', 'maxmemory', '0')
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
 })
 
 describe.each(['json', 'hash'] as const)('a Redis at its memory limit (%s)', (value) => {

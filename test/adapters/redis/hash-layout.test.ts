@@ -1,11 +1,10 @@
 import { changeBuilder } from '@headwater/conformance'
 import { canonicalJson, defineCollection, type SinkPartition } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { redisSink } from '@headwater/redis'
 import * as fc from 'fast-check'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import { client, startOwnRedis } from '../../support/own-redis.ts'
 import { readHash } from '../../support/read-hash.ts'
 import { apply, words } from './replica.ts'
 
@@ -13,23 +12,16 @@ import { apply, words } from './replica.ts'
 const anything = defineCollection('anything', { schema: z.json(), key: () => 'thing' })
 type Anything = z.core.util.JSONType
 
-let server: OwnRedisServer
-let client: Redis
 let partition: SinkPartition
 
 const log = changeBuilder<Anything>({ collection: anything })
 const sink = () => redisSink({ client, collection: anything, key: '{key}', value: 'hash' })
 
+startOwnRedis()
+
 beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
   const fence = { epoch: 1, token: 1, owner: 'a worker' }
   partition = await sink().open({ lineage: 'log-1', group: 'copy', partition: 0, fence })
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
 })
 
 async function stored(value: Anything): Promise<Record<string, string>> {

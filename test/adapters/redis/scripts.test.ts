@@ -1,20 +1,9 @@
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Redis } from 'ioredis'
+import { describe, expect, it } from 'vitest'
+import { client, startOwnRedis } from '../../support/own-redis.ts'
 import { apply, replica, words } from './replica.ts'
 
-let server: OwnRedisServer
-let client: Redis
-
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+startOwnRedis()
 
 /** How often clients sent each command since the last reset, scripts' own calls not counted. */
 async function commandsSent(client: Redis): Promise<Record<string, number>> {
@@ -22,6 +11,8 @@ async function commandsSent(client: Redis): Promise<Record<string, number>> {
   const calls = [...info.matchAll(/^cmdstat_(eval\w*|script\|\w+|multi|exec):calls=(\d+)/gm)]
   return Object.fromEntries(calls.map(([, name = '', count]) => [name, Number(count)]))
 }
+
+const forget = () => client.script('FLUSH')
 
 describe('a batch on one server', () => {
   it('of 500 changes is one script: fence, stamps, values, bookkeeping and position together', async () => {
@@ -54,7 +45,6 @@ describe('a batch on one server', () => {
 describe('a server that forgets its scripts', () => {
   it('is taught them again, between any two calls', async () => {
     const { sink, log, open } = replica(client)
-    const forget = () => client.script('FLUSH')
     await forget()
     await sink.prepare?.()
     await forget()

@@ -1,20 +1,8 @@
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { client, startOwnRedis } from '../../support/own-redis.ts'
 import { apply, replica } from './replica.ts'
 
-let server: OwnRedisServer
-let client: Redis
-
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+startOwnRedis()
 
 describe.each(['json', 'hash'] as const)('what was done to a data key behind our back (%s)', (value) => {
   async function lampAndDesk() {
