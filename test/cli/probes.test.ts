@@ -1,22 +1,13 @@
 import { fileURLToPath } from 'node:url'
-import { startRedis, type RedisServer } from '@headwater/local-servers'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { Call, headwater } from './headwater.ts'
-import { product, products, Shop } from './shop.ts'
+import { openShopAndReplica, replica, shop } from './shop-and-replica.ts'
+import { product, products } from './shop.ts'
 
 const config = fileURLToPath(new URL('shop.config.ts', import.meta.url))
-let shop: Shop
-let replica: RedisServer
 
-beforeAll(async () => {
-  shop = await Shop.open()
-  replica = await startRedis({ own: true })
-})
-afterAll(async () => {
-  await replica.stop()
-  await shop[Symbol.asyncDispose]()
-})
+openShopAndReplica()
 
 /** A worker that answers probes, and where. */
 async function running(

@@ -1,26 +1,23 @@
 import { fileURLToPath } from 'node:url'
 import { purgeIdempotencyRecords, setRetention, startWorker, trim } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { redisSink } from '@headwater/redis'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { drained, partitionKeys } from '../worker/test-log.ts'
 import { headwater, lastLine } from './headwater.ts'
-import { product, products, Shop } from './shop.ts'
+import { openShopAndReplica, replica, shop } from './shop-and-replica.ts'
+import { product, products } from './shop.ts'
 
 const config = fileURLToPath(new URL('./shop.config.ts', import.meta.url))
-let shop: Shop
 let client: Redis
-let replica: OwnRedisServer
+
+openShopAndReplica()
+
 beforeAll(async () => {
-  shop = await Shop.open()
   client = new Redis(shop.server.options)
-  replica = await startRedis({ own: true })
 })
 afterAll(async () => {
   client.disconnect()
-  await replica.stop()
-  await shop[Symbol.asyncDispose]()
 })
 
 describe('headwater purge', () => {

@@ -2,27 +2,22 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { startRedis, type RedisServer } from '@headwater/local-servers'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Call, headwater, lastLine } from './headwater.ts'
-import { product, products, Shop } from './shop.ts'
+import { openShopAndReplica, replica, shop } from './shop-and-replica.ts'
+import { product, products } from './shop.ts'
 
 const shopConfig = fileURLToPath(new URL('shop.config.ts', import.meta.url))
 const gateConfig = fileURLToPath(new URL('gate.config.ts', import.meta.url))
-
-let shop: Shop
-let replica: RedisServer
 let folder: string
+
+openShopAndReplica()
 beforeAll(async () => {
-  shop = await Shop.open()
-  replica = await startRedis({ own: true })
   folder = mkdtempSync(join(tmpdir(), 'headwater-run-'))
 })
 afterAll(async () => {
   rmSync(folder, { recursive: true })
-  await replica.stop()
-  await shop[Symbol.asyncDispose]()
 })
 
 interface LogLine {

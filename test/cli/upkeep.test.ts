@@ -1,24 +1,16 @@
 import { fileURLToPath } from 'node:url'
 import { setRetention, startWorker } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { redisSink } from '@headwater/redis'
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { drained } from '../worker/test-log.ts'
 import { Call, headwater, lastLine } from './headwater.ts'
-import { product, products, Shop } from './shop.ts'
+import { openShopAndReplica, replica, shop } from './shop-and-replica.ts'
+import { product, products } from './shop.ts'
 
 const config = fileURLToPath(new URL('./upkeep.config.ts', import.meta.url))
-let shop: Shop
-let replica: OwnRedisServer
-beforeAll(async () => {
-  shop = await Shop.open()
-  replica = await startRedis({ own: true })
-})
-afterAll(async () => {
-  await replica.stop()
-  await shop[Symbol.asyncDispose]()
-})
+
+openShopAndReplica()
 
 describe('headwater upkeep', () => {
   it('runs what the config schedules, tells how runs end, and stops at SIGTERM with 0', async () => {

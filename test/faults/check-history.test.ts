@@ -73,6 +73,12 @@ const forked = (): ReturnType<typeof sound> => ({
 const replaced = (attempts: readonly HistoryOfAttempt[], at: number, rest: Partial<HistoryOfAttempt>) =>
   attempts.map((of, index) => (index === at ? { ...of, ...rest } : of))
 
+/** Every breach that is found, one a line. */
+const breachesOf = (evidence: Parameters<typeof checkHistory>[0]): string =>
+  checkHistory(evidence)
+    .breaches.map(({ kind, what }) => `${kind}: ${what}`)
+    .join('\n')
+
 describe('the judge of histories', () => {
   it('finds nothing wrong with a sound one', () => {
     expect(checkHistory(sound())).toMatchObject({
@@ -222,11 +228,7 @@ describe('the judge of histories', () => {
   ])('notices when %s', (_, spoil, says) => {
     const evidence = sound()
     spoil(evidence)
-    expect(
-      checkHistory(evidence)
-        .breaches.map(({ kind, what }) => `${kind}: ${what}`)
-        .join('\n'),
-    ).toContain(says)
+    expect(breachesOf(evidence)).toContain(says)
   })
 
   it.each<[string, (evidence: ReturnType<typeof sound>) => void, string]>([
@@ -267,11 +269,7 @@ describe('the judge of histories', () => {
   ])('notices in a fork when %s', (_, spoil, says) => {
     const evidence = forked()
     spoil(evidence)
-    expect(
-      checkHistory(evidence)
-        .breaches.map(({ kind, what }) => `${kind}: ${what}`)
-        .join('\n'),
-    ).toContain(says)
+    expect(breachesOf(evidence)).toContain(says)
   })
 
   it('does not blame a sink that had a change of a lost tail, which its own retry then stored again behind another', () => {

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Evidence } from './check-history.ts'
 
 type Look = () => Promise<ReadonlyMap<string, string>>
@@ -8,6 +9,7 @@ export interface Term {
   readonly token: number
 }
 
+/** From one look to the next: sinks and groups do not tell when they change. */
 const everyMs = 40
 
 /** Looks at sinks and groups again and again, and keeps what it saw of each, one after the other. */
@@ -38,11 +40,12 @@ export class Probe {
   }
 
   async #repeat(look: () => Promise<void>): Promise<void> {
-    while (!this.#stopping.signal.aborted) {
+    const { signal } = this.#stopping
+    while (!signal.aborted) {
       await look().catch(() => {
         // The server that it looks at is dead for the moment.
       })
-      await new Promise((resolve) => setTimeout(resolve, everyMs))
+      await pause(everyMs, undefined, { signal }).catch(() => {})
     }
   }
 

@@ -1,13 +1,13 @@
 import { FeedRefusedError, followCollection, type LiveCollection, type LiveEvent } from '@headwater/client'
 import { connect, defineCollection, feedHandler, type Log } from '@headwater/core'
-import { startProxy, startRedis, type OwnRedisServer } from '@headwater/local-servers'
+import { startProxy } from '@headwater/local-servers'
 import { build } from 'esbuild'
-import { Redis } from 'ioredis'
 import { gzipSync } from 'node:zlib'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { eventually } from '../support/eventually.ts'
+import { client, server, startOwnRedis } from '../support/own-redis.ts'
 import { serveFeed } from './feed-server.ts'
 
 const schema = z.object({ id: z.string(), n: z.int() })
@@ -16,19 +16,9 @@ type Thing = z.infer<typeof schema>
 
 const quick = { firstMs: 20, maxMs: 100 }
 
-let server: OwnRedisServer
-let client: Redis
 let names = 0
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis({ ...server.options, protocol: 2 })
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+startOwnRedis({ protocol: 2 })
 
 const open = (): Promise<Log> =>
   connect(server.options, { namespace: `client-${++names}`, collections: [things], partitions: 2 })

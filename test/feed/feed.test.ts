@@ -9,11 +9,12 @@ import {
   type FeedPosition,
   type Log,
 } from '@headwater/core'
-import { startProxy, startRedis, type OwnRedisServer } from '@headwater/local-servers'
+import { startProxy, startRedis } from '@headwater/local-servers'
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { eventually } from '../support/eventually.ts'
+import { client, server, startOwnRedis } from '../support/own-redis.ts'
 
 const schema = z.object({ id: z.string(), n: z.int() })
 const things = defineCollection('things', { schema, key: ({ id }) => id })
@@ -25,19 +26,9 @@ const blobs = defineCollection('blobs', {
 })
 const collections = [things, others, lean, blobs]
 
-let server: OwnRedisServer
-let client: Redis
 let names = 0
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis({ ...server.options, protocol: 2 })
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+startOwnRedis({ protocol: 2 })
 
 const open = (namespace = `feed-${++names}`): Promise<Log> =>
   connect(server.options, { namespace, collections, partitions: 3 })

@@ -1,10 +1,10 @@
 import { followCollection } from '@headwater/client'
 import { connect, defineCollection, feedHandler } from '@headwater/core'
-import { startProxy, startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startProxy } from '@headwater/local-servers'
+import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { eventually } from '../support/eventually.ts'
+import { client, server, startOwnRedis } from '../support/own-redis.ts'
 import { serveFeed } from './feed-server.ts'
 import { Oracle, Witness } from './witness.ts'
 
@@ -12,18 +12,7 @@ const schema = z.object({ id: z.string(), n: z.int() })
 const things = defineCollection('things', { schema, key: ({ id }) => id })
 type Thing = z.infer<typeof schema>
 
-let server: OwnRedisServer
-let client: Redis
-
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis({ ...server.options, protocol: 2 })
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+startOwnRedis({ protocol: 2 })
 
 /** A client as a program without our client writes it: each event is seen, and every connection goes on behind the last. */
 class PlainClient {

@@ -1,9 +1,8 @@
 import { connect, defineCollection, type Feed, type Log } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { eventually } from '../support/eventually.ts'
+import { client, server, startOwnRedis } from '../support/own-redis.ts'
 import { Oracle, Witness } from './witness.ts'
 
 const things = defineCollection('things', {
@@ -11,18 +10,7 @@ const things = defineCollection('things', {
   key: ({ id }) => id,
 })
 
-let server: OwnRedisServer
-let client: Redis
-
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis({ ...server.options, protocol: 2 })
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+startOwnRedis({ protocol: 2 })
 
 /** Reads a feed to its end, slower or faster. */
 async function watch(feed: Feed, witness: Witness, pauseEvery: number): Promise<void> {

@@ -1,34 +1,24 @@
 import { gunzipSync } from 'node:zlib'
 import { request } from 'node:http'
 import { connect, defineCollection, feedHandler, type FeedPermission, type Log } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { eventually } from '../support/eventually.ts'
+import { client, server, startOwnRedis } from '../support/own-redis.ts'
 import { serveFeed } from './feed-server.ts'
 
 const things = defineCollection('things', {
   schema: z.object({ id: z.string(), n: z.int(), text: z.string().optional() }),
   key: ({ id }) => id,
 })
+
 const secrets = defineCollection('secrets', { schema: z.object({ id: z.string() }), key: ({ id }) => id })
 const collections = [things, secrets]
 const everybody = () => true
 
-let server: OwnRedisServer
-let client: Redis
 let names = 0
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis({ ...server.options, protocol: 2 })
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+startOwnRedis({ protocol: 2 })
 
 const open = (): Promise<Log> =>
   connect(server.options, { namespace: `sse-${++names}`, collections, partitions: 2 })

@@ -1,51 +1,68 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from '@headwater/core'
 import { startRedis } from '@headwater/local-servers'
 import { startCommandCapture, startStateCapture } from '@headwater/redis'
-import { build } from 'esbuild'
 import type { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, expect, it } from 'vitest'
 import { collections, mappings } from '../capture/captured-types.ts'
 import { logDifferences } from '../capture/log-differences.ts'
 import { differences } from '../capture/same-data.ts'
 import { storm } from '../capture/storm.ts'
+import { compileProgram } from '../support/compile-program.ts'
 import { eventually } from '../support/eventually.ts'
 import { plainClient } from '../support/plain-client.ts'
 import { Random } from '../support/random.ts'
 import { givenSeed } from '../support/seed.ts'
+import { PeakMemory } from './peak-memory.ts'
 import { redisBenchmark } from './redis-benchmark.ts'
 import { sizes } from './sizes.ts'
 
 const keys = 1_000_000
 const unhurried = { timeoutMs: 300_000, everyMs: 500 }
 const folder = mkdtempSync(join(tmpdir(), 'headwater-'))
-const program = join(folder, 'capture.mjs')
-const stateProgram = join(folder, 'state-capture.mjs')
+afterAll(() => rmSync(folder, { recursive: true }))
 
-// Bundled, because the loader of TypeScript would count as the capture's memory.
-beforeAll(async () => {
-  for (const [entry, outfile] of [
-    ['capture-process.ts', program],
-    ['state-capture-process.ts', stateProgram],
-  ] as const) {
-    await build({
-      entryPoints: [join(import.meta.dirname, entry)],
-      outfile,
-      bundle: true,
-      platform: 'node',
-      format: 'esm',
-      conditions: ['@headwater/source'],
-      banner: {
-        js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)",
-      },
+// Compiled, because the loader of TypeScript would count as the capture's memory.
+const program = await compileProgram(new URL('capture-process.ts', import.meta.url))
+const stateProgram = await compileProgram(new URL('state-capture-process.ts', import.meta.url))
+
+/** A capture in a process of its own, which is killed at the end. */
+class Capture implements AsyncDisposable {
+  readonly #process: ChildProcess
+
+  constructor(file: string, from: string, to: string, spool: string) {
+    this.#process = fork(file, [from, to, join(folder, spool)], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
   }
-})
-afterAll(() => rmSync(folder, { recursive: true }))
+
+  /** Writes to the source until the capture has caught up. Gives the most memory that it held, in MB. */
+  async caughtUpBesideWrites(what: string, from: Redis): Promise<number> {
+    using memory = new PeakMemory(this.#process)
+    let writes = 0
+    const writing = setInterval(() => void from.set(`key:${writes % keys}`, `written ${writes++}`), 1)
+    try {
+      const startedAt = performance.now()
+      await once(this.#process, 'message')
+      const seconds = (performance.now() - startedAt) / 1_000
+      process.stdout.write(
+        `capture of ${what}: ${seconds.toFixed(0)} s, ${writes} writes, peak ${memory.mb.toFixed(0)} MB\n`,
+      )
+      return memory.mb
+    } finally {
+      clearInterval(writing)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#process.kill('SIGKILL')
+    await once(this.#process, 'exit')
+  }
+}
 
 it('a capture of 1 GB holds at most 256 MB, with a large key among the small ones and writes all the while', async () => {
   await using source = await startRedis({
@@ -57,32 +74,13 @@ it('a capture of 1 GB holds at most 256 MB, with a large key among the small one
   await using to = plainClient(target.options)
   await from.call('DEBUG', 'POPULATE', keys, 'key', 1_000)
   await from.setrange('large', 20_000_000, 'x')
-  const capture = fork(program, [source.url, target.url, join(folder, 'spool')], {
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  })
-  const memory = watchMemory(capture)
-  let writes = 0
-  const writing = setInterval(() => void from.set(`key:${writes % keys}`, `written ${writes++}`), 1)
-  try {
-    const startedAt = performance.now()
-    await once(capture, 'message')
-    const seconds = (performance.now() - startedAt) / 1_000
-    clearInterval(writing)
-    memory.stop()
-    // Our bookkeeping is one key.
-    expect(await sizeOf(to)).toBe((await sizeOf(from)) + 1)
-    expect(Buffer.byteLength((await to.get('large')) ?? '')).toBe(20_000_001)
-    expect(memory.peakMb).toBeLessThanOrEqual(256)
-    expect(memory.peakMb).toBeGreaterThan(0)
-    process.stdout.write(
-      `capture of 1 GB: ${seconds.toFixed(0)} s, ${writes} writes, peak ${memory.peakMb.toFixed(0)} MB\n`,
-    )
-  } finally {
-    clearInterval(writing)
-    memory.stop()
-    capture.kill('SIGKILL')
-    await once(capture, 'exit')
-  }
+  await using capture = new Capture(program, source.url, target.url, 'spool')
+  const peakMb = await capture.caughtUpBesideWrites('1 GB', from)
+  // Our bookkeeping is one key.
+  expect(await sizeOf(to)).toBe((await sizeOf(from)) + 1)
+  expect(Buffer.byteLength((await to.get('large')) ?? '')).toBe(20_000_001)
+  expect(peakMb).toBeLessThanOrEqual(256)
+  expect(peakMb).toBeGreaterThan(0)
 })
 
 it('a capture of the state of 1 GB holds at most 256 MB, with writes all the while', async () => {
@@ -90,36 +88,17 @@ it('a capture of the state of 1 GB holds at most 256 MB, with writes all the whi
   await using server = await startRedis({ own: true })
   await using from = plainClient(source.options)
   await from.call('DEBUG', 'POPULATE', keys, 'key', 1_000)
-  const capture = fork(stateProgram, [source.url, server.url, join(folder, 'state-spool')], {
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  })
-  const memory = watchMemory(capture)
-  let writes = 0
-  const writing = setInterval(() => void from.set(`key:${writes % keys}`, `written ${writes++}`), 1)
-  try {
-    const startedAt = performance.now()
-    await once(capture, 'message')
-    const seconds = (performance.now() - startedAt) / 1_000
-    clearInterval(writing)
-    memory.stop()
-    await using log = await connect(server.options, { namespace: 'large', collections: [sizes] })
-    const ids = Array.from({ length: 200 }, (_, index) => String(index * 4_999))
-    await eventually(async () => {
-      const entities = await log.getMany(sizes, ids)
-      const lengths = await Promise.all(ids.map((id) => from.strlen(`key:${id}`)))
-      expect(entities.map((entity) => entity?.value.length)).toEqual(lengths.map(Number))
-    }, unhurried)
-    expect(memory.peakMb).toBeLessThanOrEqual(256)
-    expect(memory.peakMb).toBeGreaterThan(0)
-    process.stdout.write(
-      `capture of the state of 1 GB: ${seconds.toFixed(0)} s, ${writes} writes, peak ${memory.peakMb.toFixed(0)} MB\n`,
-    )
-  } finally {
-    clearInterval(writing)
-    memory.stop()
-    capture.kill('SIGKILL')
-    await once(capture, 'exit')
-  }
+  await using capture = new Capture(stateProgram, source.url, server.url, 'state-spool')
+  const peakMb = await capture.caughtUpBesideWrites('the state of 1 GB', from)
+  await using log = await connect(server.options, { namespace: 'large', collections: [sizes] })
+  const ids = Array.from({ length: 200 }, (_, index) => String(index * 4_999))
+  await eventually(async () => {
+    const entities = await log.getMany(sizes, ids)
+    const lengths = await Promise.all(ids.map((id) => from.strlen(`key:${id}`)))
+    expect(entities.map((entity) => entity?.value.length)).toEqual(lengths.map(Number))
+  }, unhurried)
+  expect(peakMb).toBeLessThanOrEqual(256)
+  expect(peakMb).toBeGreaterThan(0)
 })
 
 it('captures of both modes end with the same data after redis-benchmark and a storm ran beside them', async () => {
@@ -168,21 +147,6 @@ it('captures of both modes end with the same data after redis-benchmark and a st
     await state.stop()
   }
 })
-
-/** The most memory that a process held, sampled every 100 ms. */
-function watchMemory(child: ChildProcess): { readonly peakMb: number; stop(): void } {
-  let peakKb = 0
-  const sampling = setInterval(() => {
-    const rss = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]
-    peakKb = Math.max(peakKb, Number(rss ?? 0))
-  }, 100)
-  return {
-    get peakMb() {
-      return peakKb / 1_024
-    },
-    stop: () => clearInterval(sampling),
-  }
-}
 
 async function sizeOf(client: Redis): Promise<number> {
   return Number(await client.call('DBSIZE'))

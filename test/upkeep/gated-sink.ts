@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { notes, type Note } from '@headwater/conformance'
 import { memorySink, type Sink, type SinkRow } from '@headwater/core'
 import type { Redis } from 'ioredis'
@@ -8,6 +9,7 @@ export interface Mark {
   readonly process: string
 }
 
+/** How often is looked whether the gate is open: whoever opens it is another process. */
 const everyMs = 20
 
 /** An empty sink that is verified for as long as its gate on the server is shut, and notes when. */
@@ -26,7 +28,7 @@ export function gatedSink(client: Redis, name: string, process: string): Sink<No
       try {
         while ((await client.exists(`${name}:open`)) === 0) {
           signal?.throwIfAborted()
-          await new Promise((resolve) => setTimeout(resolve, everyMs))
+          await pause(everyMs, undefined, { signal })
         }
         yield* memory.list!()
       } finally {

@@ -235,18 +235,24 @@ describe('a worker that joins or leaves', () => {
   })
 })
 
+/** A worker behind a link of its own, which it can lose without knowing. */
+async function openZombie() {
+  const proxy = closing(await startProxy(server.options))
+  const log = closing(await openTestLog(server.options))
+  const cutOff = closing(
+    await openTestLog(
+      { ...server.options, ...proxy.address },
+      { namespace: log.namespace, attemptMs: 60_000 },
+    ),
+  )
+  const { target } = watchedSink()
+  const zombie = await run(cutOff, watchedSink({ target }), { leaseMs: 600 })
+  return { proxy, log, target, zombie }
+}
+
 describe('a worker that has lost its lease without knowing', () => {
   it('cannot move the checkpoint, and cannot write to the sink', async () => {
-    const proxy = closing(await startProxy(server.options))
-    const log = closing(await openTestLog(server.options))
-    const cutOff = closing(
-      await openTestLog(
-        { ...server.options, ...proxy.address },
-        { namespace: log.namespace, attemptMs: 60_000 },
-      ),
-    )
-    const { target } = watchedSink()
-    const zombie = await run(cutOff, watchedSink({ target }), { leaseMs: 600 })
+    const { proxy, log, target, zombie } = await openZombie()
     await appendEach(log, [1])
     await drained(log, group)
     // Its next call is at the sink while it loses the lease.
@@ -292,16 +298,7 @@ describe('a worker that has lost its lease without knowing', () => {
   })
 
   it('has its late commit refused, which was on its way when the lease ran out', async () => {
-    const proxy = closing(await startProxy(server.options))
-    const log = closing(await openTestLog(server.options))
-    const cutOff = closing(
-      await openTestLog(
-        { ...server.options, ...proxy.address },
-        { namespace: log.namespace, attemptMs: 60_000 },
-      ),
-    )
-    const { target } = watchedSink()
-    const zombie = await run(cutOff, watchedSink({ target }), { leaseMs: 600 })
+    const { proxy, log, target, zombie } = await openZombie()
     await zombie.events.first('acquired')
     // Applied, and from then on nothing of it reaches Redis: the commit stays in the link.
     zombie.sink.answer = () => {

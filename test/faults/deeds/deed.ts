@@ -23,7 +23,7 @@ export interface Failover {
 
 export type Deeds = Readonly<Record<string, Deed>>
 
-/** Holds a fault for a random time. */
+/** Holds a fault for a random time: how long it lasts is part of the fault, and nothing tells when it has done its worst. */
 export function hold(random: Random, fromMs: number, toMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, random.between(fromMs, toMs)))
 }
