@@ -4,17 +4,20 @@ import { join } from 'node:path'
 import { notes, type Note } from '@headwater/conformance'
 import {
   archive,
+  defineCollection,
   directoryArchive,
   memorySink,
   startWorker,
   verify,
   verifyArchive,
   type Change,
+  type Difference,
   type Log,
   type Worker,
 } from '@headwater/core'
 import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { Redis } from 'ioredis'
+import { z } from 'zod'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { drained, openTestLog, partitionKeys } from '../worker/test-log.ts'
@@ -182,6 +185,9 @@ async function forge(id: string, fields: Record<string, string | Buffer>): Promi
   await client.hset(partitionKeys(log, group).header, 'sequence', id.split('-')[1]!)
 }
 
+const verdicts = (differences: readonly Difference[]): Record<string, string> =>
+  Object.fromEntries(differences.map(({ key, verdict }) => [key, verdict]))
+
 describe('a batch that somebody else has written the way we do', () => {
   it.each<[string, Record<string, string | Buffer>]>([
     ['of a type that is none', { types: '__proto__' }],
@@ -291,6 +297,22 @@ describe('a batch that somebody else has written the way we do', () => {
     expect(worker.health().live).toBe(true)
   })
 
+  it('is told by verification, where it was applied, until the next change of its key', async () => {
+    const sink = memorySink({ collection: notes })
+    worker = await startWorker(log, { groups: { [group]: sink } })
+    await append('lamp')
+    await drained(log, group)
+    await forge('1-2', { keys: 'lamp', versions: '2', payloads: '{"content":7,"id":"lamp"}' })
+    await forge('1-3', {})
+    await drained(log, group)
+    const { differences } = await verify(log, sink, { group })
+    expect(verdicts(differences)).toEqual({ forged: 'foreign', lamp: 'foreign' })
+    await append('lamp', 2)
+    await append('forged', 2)
+    await drained(log, group)
+    expect(await verify(log, sink, { group })).toMatchObject({ equal: true })
+  })
+
   it('counts the last of two fields of one name', async () => {
     const sink = memorySink({ collection: notes })
     worker = await startWorker(log, { groups: { [group]: sink } })
@@ -391,5 +413,86 @@ describe('a message that somebody else sends to a feed over pub/sub', () => {
     await eventually(() => expect(seen).toEqual(['lamp', 'desk']))
     feed.close()
     await following
+  })
+})
+
+/** A partition in which the lamp is not, and a key that is there. */
+async function appendToTwo() {
+  const home = Number((await append('lamp')).position.split(':')[0])
+  const foreign = (home + 1) % log.partitions
+  // A key that belongs there, so that there is a log to forge.
+  for (let id = 0; ; id++) {
+    const { key, position } = await append(`n${id}`)
+    if (Number(position.split(':')[0]) === foreign) return { foreign, neighbour: key }
+  }
+}
+/** Behind what is there; what is not counted is unknown to the header. */
+async function forgeIn(partition: number, counted: boolean, fields: Record<string, string>): Promise<void> {
+  const { header, log: stream } = partitionKeys(log, group, partition)
+  const sequence = Number(await client.hget(header, 'sequence'))
+  const last = sequence + (fields['keys'] ?? '').split('\n').length
+  const batch = whole(`1-${last}`, { first: `${sequence + 1}`, ...fields })
+  await client.call('XADD', stream, `1-${last}`, ...Object.entries(batch).flat())
+  if (counted) await client.hset(header, 'sequence', last)
+}
+
+describe('a batch with a key that belongs to another partition', () => {
+  beforeEach(async () => {
+    await log.close()
+    log = await openTestLog(server.options, { partitions: 4 })
+  })
+
+  it.each([
+    ['which the header counts', true],
+    ['which the header does not count', false],
+  ])('is parked, and its sink is told nothing of it: %s', async (_, counted) => {
+    const { foreign, neighbour } = await appendToTwo()
+    const sink = memorySink({ collection: notes })
+    worker = await startWorker(log, { groups: { [group]: sink } })
+    await drained(log, group)
+    await forgeIn(foreign, counted, {
+      operations: 'pp',
+      versions: '7 7',
+      keys: `${neighbour}\nlamp`,
+      payloads: `{"content":7,"id":"${neighbour}"}\n{"content":7,"id":"lamp"}`,
+    })
+    await eventually(async () =>
+      expect(await log.parking(group).list()).toMatchObject([
+        {
+          partition: foreign,
+          reason: 'CHANGE_UNREADABLE',
+          message: expect.stringMatching(/ change 1 has a key of partition \d, "lamp"\.$/) as string,
+        },
+      ]),
+    )
+    expect(await verify(log, sink, { group })).toMatchObject({ equal: true })
+    if (!counted) await takeAway((await append(neighbour).catch((error: unknown) => error)) as Error)
+    await append('lamp', 2)
+    await append(neighbour, 2)
+    await drained(log, group)
+    expect(sink.entries().get('lamp')).toMatchObject({ content: 2 })
+    expect(await verify(log, sink, { group })).toMatchObject({ equal: true })
+  })
+
+  it('would win over what is there, where the application itself says what belongs where: verification tells it', async () => {
+    const routed = defineCollection('routed', {
+      schema: z.object({ id: z.string(), content: z.int() }),
+      key: ({ id }) => id,
+      partitionKey: () => 'all',
+    })
+    await using other = await openTestLog(server.options, { partitions: 4, collections: [routed] })
+    const { position } = await other.append(routed.put({ id: 'lamp', content: 1 }))
+    const foreign = (Number(position.split(':')[0]) + 1) % other.partitions
+    const sink = memorySink({ collection: routed })
+    worker = await startWorker(other, { groups: { [group]: sink } })
+    const { header, log: stream } = partitionKeys(other, group, foreign)
+    const payloads = '{"content":7,"id":"lamp"}'
+    const forged = { first: '1', types: 'routed@1', keys: 'x\nlamp', versions: '1 7', operations: 'pp' }
+    const fields = whole('1-2', { ...forged, payloads: `{"content":7,"id":"x"}\n${payloads}` })
+    await client.call('XADD', stream, '1-2', ...Object.entries(fields).flat())
+    await client.hset(header, 'sequence', '2')
+    await drained(other, group)
+    const { differences } = await verify(other, sink, { group })
+    expect(verdicts(differences)).toEqual({ lamp: 'foreign', x: 'foreign' })
   })
 })

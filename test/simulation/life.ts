@@ -206,7 +206,13 @@ class Life {
       target: this.#target,
       network,
       keys: this.#keys,
-      context: { hasher: this.#hasher, buckets: 16, collections: new Map([[notes.name, notes]]) },
+      // Of one partition, for the keys of a life are named for theirs, whatever they hash to.
+      context: {
+        hasher: this.#hasher,
+        partitions: 1,
+        buckets: 16,
+        collections: new Map([[notes.name, notes]]),
+      },
       group,
       onEvent: (event) => {
         this.#events[event.kind] = (this.#events[event.kind] ?? 0) + 1

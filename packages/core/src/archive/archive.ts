@@ -168,7 +168,7 @@ class ArchiverRun {
     const { partition } = this.#right
     const { signal, segmentSize = segmentSizeDefault } = this.#options
     const retrying = { doing: `reading partition ${partition}`, deadlineMs, ...(signal && { signal }) }
-    const context = { hasher, buckets: metadata.buckets, collections }
+    const context = { hasher, partitions: metadata.partitions, buckets: metadata.buckets, collections }
     const batches: Raw[] = []
     let at = this.#last
     let start = `${at.epoch}-${at.sequence + 1}`

@@ -39,7 +39,7 @@ export async function verifyArchive(
 ): Promise<ArchivedPartition[]> {
   const { connection, keys, deadlineMs, hasher, metadata, collections, namespace } = logParts(log)
   const archived = { namespace, lineage: metadata.lineage }
-  const context = { hasher, buckets: metadata.buckets, collections }
+  const context = { hasher, partitions: metadata.partitions, buckets: metadata.buckets, collections }
   const found: ArchivedPartition[] = []
   const { partitions } = metadata
   let readBefore = 0

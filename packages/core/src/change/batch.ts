@@ -1,6 +1,7 @@
 import type { AnyCollection } from '../collection/collection.ts'
 import { upcast } from '../collection/upcast.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
+import { quoted } from '../errors/quoted.ts'
 import { markerType, parseMarkerSums, type Marker } from '../proof/marker.ts'
 import type { Change, ChangeKind } from './change.ts'
 import type { Hasher } from './content-hash.ts'
@@ -33,6 +34,8 @@ export interface Batch {
 /** What decoding needs to know of the log. */
 export interface BatchContext {
   readonly hasher: Hasher
+  /** A change whose key belongs to another one than that in which it stands is none of ours. */
+  readonly partitions: number
   readonly buckets: number
   /** By name: how values of older schema versions are read. */
   readonly collections: ReadonlyMap<string, AnyCollection>
@@ -81,7 +84,7 @@ export function decodeBatch(partition: number, [id, fields]: StreamEntry, contex
   }
   const types = text('types')
     .split('\n')
-    .map((line) => parseType(line) ?? stray(`its type is ${JSON.stringify(line.slice(0, 80))}`))
+    .map((line) => parseType(line, context) ?? stray(`its type is ${JSON.stringify(line.slice(0, 80))}`))
   const typeOf = field.get('type-of')?.split(' ')
   const metadata = field.get('metadata')?.split('\n')
   const metadataOf = field.get('metadata-of')?.split(' ')
@@ -110,6 +113,14 @@ export function decodeBatch(partition: number, [id, fields]: StreamEntry, contex
     if (!Number.isSafeInteger(version) || version < 1 || String(version) !== versions[at])
       stray(`change ${at} has version ${JSON.stringify(versions[at])}`)
     if (keys[at] === '') stray(`change ${at} has no key`)
+    const key = unescapeKey(keys[at]!)
+    let bucket: number | undefined
+    if (type.routedByKey) {
+      const keyHash = context.hasher.key(key)
+      if (keyHash % context.partitions !== partition)
+        stray(`change ${at} has a key of partition ${keyHash % context.partitions}, ${quoted(key)}`)
+      bucket = bucketOf(keyHash, context.buckets)
+    }
     const metadataIndex = metadataOf ? Number(metadataOf[at]) : 0
     const payload = payloads[at]!
     if ((kind === 'delete') !== (payload === ''))
@@ -120,7 +131,8 @@ export function decodeBatch(partition: number, [id, fields]: StreamEntry, contex
       context,
       partition,
       type,
-      unescapeKey(keys[at]!),
+      key,
+      bucket,
       kind,
       epoch,
       first + at,
@@ -142,9 +154,21 @@ interface ChangeType {
   readonly schemaVersion: number
 }
 
-function parseType(line: string): ChangeType | undefined {
+interface ListedType extends ChangeType {
+  /**
+   * Whether the key alone tells the partition. Not asked is a partition key of the application's own: one that was altered by
+   * mistake would set everything aside that was stored before.
+   */
+  readonly routedByKey: boolean
+}
+
+function parseType(line: string, { partitions, collections }: BatchContext): ListedType | undefined {
   const match = /^([a-z][a-z0-9_-]{0,47})@(\d{1,5})$/.exec(line)
-  return match ? { collection: match[1]!, schemaVersion: Number(match[2]) } : undefined
+  if (!match) return undefined
+  const collection = match[1]!
+  const known = partitions > 1 ? collections.get(collection) : undefined
+  const routedByKey = known !== undefined && !known.partitionKey
+  return { collection, schemaVersion: Number(match[2]), routedByKey }
 }
 
 const noMetadata: Readonly<Record<string, string>> = Object.freeze({})
@@ -162,6 +186,7 @@ class LogChange implements Change {
   readonly #type: ChangeType
   readonly #version: number
   readonly #metadata: string | undefined
+  #bucket: number | undefined
   #value: unknown
   #hash: bigint | undefined
 
@@ -170,6 +195,7 @@ class LogChange implements Change {
     partition: number,
     type: ChangeType,
     key: string,
+    bucket: number | undefined,
     kind: ChangeKind,
     epoch: number,
     sequence: number,
@@ -190,6 +216,7 @@ class LogChange implements Change {
     this.#type = type
     this.#version = version
     this.#metadata = metadata
+    this.#bucket = bucket
   }
 
   get collection(): string {
@@ -201,7 +228,8 @@ class LogChange implements Change {
   }
 
   get bucket(): number {
-    return bucketOf(this.#context.hasher.key(this.key), this.#context.buckets)
+    this.#bucket ??= bucketOf(this.#context.hasher.key(this.key), this.#context.buckets)
+    return this.#bucket
   }
 
   get position(): Position {
@@ -258,6 +286,7 @@ export function restoreChange(context: BatchContext, parts: ChangeParts): Change
     partition,
     parts,
     key,
+    undefined,
     kind,
     stamp.epoch,
     stamp.sequence,

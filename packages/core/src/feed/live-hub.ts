@@ -83,7 +83,7 @@ class RunningHub {
           connection: this.connection,
           keys: of,
           partition,
-          context: { hasher, buckets: metadata.buckets, collections },
+          context: { hasher, partitions: metadata.partitions, buckets: metadata.buckets, collections },
           deadlineMs,
           signal: this.#abort.signal,
         }),

@@ -86,7 +86,7 @@ export class Subscription implements TailListener {
       connection,
       keys: of,
       partition,
-      context: { hasher, buckets: metadata.buckets, collections },
+      context: { hasher, partitions: metadata.partitions, buckets: metadata.buckets, collections },
       // A feed rides out what Redis goes through, for as long as somebody listens.
       deadlineMs: Number.POSITIVE_INFINITY,
       signal: this.#abort.signal,

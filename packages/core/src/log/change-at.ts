@@ -14,7 +14,7 @@ export async function changeAt(
       connection,
       keys: keys.partitions[partition]!,
       partition,
-      context: { hasher, buckets: metadata.buckets, collections },
+      context: { hasher, partitions: metadata.partitions, buckets: metadata.buckets, collections },
       deadlineMs,
     },
     stamp,

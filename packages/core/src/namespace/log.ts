@@ -90,7 +90,7 @@ export class Log implements AsyncDisposable {
       partitions: metadata.partitions,
       buckets: metadata.buckets,
     })
-    this.#context = { hasher, buckets: metadata.buckets, collections }
+    this.#context = { hasher, partitions: metadata.partitions, buckets: metadata.buckets, collections }
     this.#state = new StateReader(connection, keys, router, deadlineMs)
     const telemetry = new AppendTelemetry(namespace)
     const { durability, replicas } = metadata

@@ -61,7 +61,7 @@ export class ParkedList {
 
   store(partition: number): ParkedStore {
     const { connection, keys, hasher, metadata, collections, deadlineMs } = this.#parts
-    const context = { hasher, buckets: metadata.buckets, collections }
+    const context = { hasher, partitions: metadata.partitions, buckets: metadata.buckets, collections }
     const of = keys.partitions[partition]!
     return new ParkedStore({ connection, keys: of, partition, group: this.#group, context, deadlineMs })
   }

@@ -157,7 +157,7 @@ export async function startWorker(log: Log, options: WorkerOptions): Promise<Wor
         parts,
         health: watch,
         telemetry,
-        context: { hasher, buckets: metadata.buckets, collections },
+        context: { hasher, partitions: metadata.partitions, buckets: metadata.buckets, collections },
         connection,
         worker: name,
         group,
