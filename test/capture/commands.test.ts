@@ -1,5 +1,3 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
@@ -21,6 +19,7 @@ import { Random } from '../support/random.ts'
 import { givenSeed } from '../support/seed.ts'
 import { checksumOf } from '../rdb/dump-bytes.ts'
 import { fillRandomly } from '../rdb/random-keyspace.ts'
+import { killCapture } from './killed-capture.ts'
 import { differences } from './same-data.ts'
 import { spoolFolder } from './spool-folder.ts'
 import { storm } from './storm.ts'
@@ -418,17 +417,8 @@ describe('a capture process that is killed', () => {
     await using pair = await startPair({ 'repl-backlog-size': '64mb' })
     const spool = spoolFolder()
     for (let round = 0; round < 4; round++) {
-      const program = fork(join(import.meta.dirname, 'capture-process.ts'), {
-        execArgv: ['--conditions=@headwater/source', '--import', 'tsx'],
-        env: { ...process.env, FROM: pair.source.url, TO: pair.target.url, SPOOL: spool },
-      })
-      const commands = storm(pair.clients.source, random, 60)
-      await once(program, 'message')
-      // Somewhere in its work: the commands are not all there when the first is.
-      await storm(pair.clients.source, random, random.between(1, 30))
-      program.kill('SIGKILL')
-      await once(program, 'exit')
-      await commands
+      const env = { FROM: pair.source.url, TO: pair.target.url, SPOOL: spool }
+      await killCapture('capture-process.ts', env, pair.clients.source, random)
     }
     await using capture = await pair.capture({ spool })
     expect(await lastingDifferences(pair, capture)).toEqual([])

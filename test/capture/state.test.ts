@@ -1,7 +1,4 @@
-import { fork } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import { join } from 'node:path'
 import { connect, type Log } from '@headwater/core'
 import { type RedisConfig, startProxy, startRedis, startSentinel } from '@headwater/local-servers'
 import {
@@ -18,6 +15,7 @@ import { Random } from '../support/random.ts'
 import { rawChanges } from '../support/raw-log.ts'
 import { givenSeed } from '../support/seed.ts'
 import { collections, mappings, wrap } from './captured-types.ts'
+import { killCapture } from './killed-capture.ts'
 import { logDifferences } from './log-differences.ts'
 import { spoolFolder } from './spool-folder.ts'
 import { storm } from './storm.ts'
@@ -291,22 +289,13 @@ describe('a capture of state by replication', () => {
     await using pair = await startPair({ 'repl-backlog-size': '64mb' })
     const spool = spoolFolder()
     for (let round = 0; round < 2; round++) {
-      const program = fork(join(import.meta.dirname, 'state-capture-process.ts'), {
-        execArgv: ['--conditions=@headwater/source', '--import', 'tsx'],
-        env: {
-          ...process.env,
-          FROM: pair.source.url,
-          LOG: pair.logServer.url,
-          NAMESPACE: pair.namespace,
-          SPOOL: spool,
-        },
-      })
-      const commands = storm(pair.clients.source, random, 60)
-      await once(program, 'message')
-      await storm(pair.clients.source, random, random.between(1, 30))
-      program.kill('SIGKILL')
-      await once(program, 'exit')
-      await commands
+      const env = {
+        FROM: pair.source.url,
+        LOG: pair.logServer.url,
+        NAMESPACE: pair.namespace,
+        SPOOL: spool,
+      }
+      await killCapture('state-capture-process.ts', env, pair.clients.source, random)
     }
     await using capture = await pair.capture({ spool })
     expect(await lasting(pair, capture)).toEqual([])

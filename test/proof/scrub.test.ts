@@ -1,68 +1,50 @@
-import { scrub, startWorker, type Log, type ScrubFinding, type WorkerEvent } from '@headwater/core'
+import { scrub, startWorker, type ScrubFinding, type WorkerEvent } from '@headwater/core'
 import { describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { openCopyServers, redis, technologies } from '../verify/copy-servers.ts'
+import { openCopyServers, technologies } from '../verify/copy-servers.ts'
 import { memoryCopy, type Copy } from '../verify/copies.ts'
-import { caughtUp, follow, itemsCollection, openLog, Traffic } from '../verify/shop.ts'
+import { FollowedCopy } from '../verify/followed-copy.ts'
+import { Traffic } from '../verify/shop.ts'
 
 openCopyServers()
 
-type Items = ReturnType<typeof itemsCollection>
-
-async function fill(log: Log, items: Items, count: number): Promise<void> {
-  await Promise.all(
-    Array.from({ length: count }, (_, at) => log.append(items.put({ id: `item-${at}`, count: at }))),
-  )
-}
-
 describe.each(Object.keys(technologies))('a scrub of a %s sink', (technology) => {
   it('finds what was done behind its back while writes go on, and nothing else', async () => {
-    const items = itemsCollection()
-    await using log = await openLog(redis, items)
-    const copy = technologies[technology]!(items)
+    await using given = await FollowedCopy.open(technologies[technology]!)
+    const { log, items, copy } = given
+    await given.fill(200, (count) => ({ count }))
+    const traffic = new Traffic(log, items)
     try {
-      await using worker = await follow(log, copy.sink)
-      await fill(log, items, 200)
-      await caughtUp(log)
-      const traffic = new Traffic(log, items)
-      try {
-        await copy.tamper('item-3')
-        await copy.lose('item-70')
-        await copy.corrupt('item-90')
-        await copy.invent('stranger', 'item-50')
-        const found: ScrubFinding[] = []
-        const report = await scrub(log, copy.sink, {
-          group: 'copy',
-          onDifference: (finding) => void found.push(finding),
-        })
-        expect(new Map(found.map(({ key, verdict }) => [key, verdict]))).toEqual(
-          new Map([
-            ['item-3', 'corrupt'],
-            ['item-70', 'missing'],
-            ['item-90', 'corrupt'],
-            ['stranger', 'foreign'],
-          ]),
-        )
-        expect(report).toMatchObject({ found: 4 })
-        expect(report.checked).toBeGreaterThanOrEqual(200)
-      } finally {
-        await traffic.stop()
-      }
-      await worker.stop()
+      await copy.tamper('item-3')
+      await copy.lose('item-70')
+      await copy.corrupt('item-90')
+      await copy.invent('stranger', 'item-50')
+      const found: ScrubFinding[] = []
+      const report = await scrub(log, copy.sink, {
+        group: 'copy',
+        onDifference: (finding) => void found.push(finding),
+      })
+      expect(new Map(found.map(({ key, verdict }) => [key, verdict]))).toEqual(
+        new Map([
+          ['item-3', 'corrupt'],
+          ['item-70', 'missing'],
+          ['item-90', 'corrupt'],
+          ['stranger', 'foreign'],
+        ]),
+      )
+      expect(report).toMatchObject({ found: 4 })
+      expect(report.checked).toBeGreaterThanOrEqual(200)
     } finally {
-      await copy.close()
+      await traffic.stop()
     }
   })
 })
 
 describe('a scrub', () => {
   it('goes on where it was interrupted, and reads no bucket twice', async () => {
-    const items = itemsCollection()
-    await using log = await openLog(redis, items)
-    const copy = memoryCopy(items)
-    await using worker = await follow(log, copy.sink)
-    await fill(log, items, 200)
-    await caughtUp(log)
+    await using given = await FollowedCopy.open(memoryCopy)
+    const { log, copy, worker } = given
+    await given.fill(200, (count) => ({ count }))
     await worker.stop()
     const read = new Map<string, number>()
     const counting: Copy['sink'] = {
@@ -105,27 +87,20 @@ describe('a scrub', () => {
   })
 
   it('keeps to its rate', async () => {
-    const items = itemsCollection()
-    await using log = await openLog(redis, items)
-    const copy = memoryCopy(items)
-    await using worker = await follow(log, copy.sink)
-    await fill(log, items, 100)
-    await caughtUp(log)
+    await using given = await FollowedCopy.open(memoryCopy)
+    const { log, copy } = given
+    await given.fill(100, (count) => ({ count }))
     const began = performance.now()
     const { checked } = await scrub(log, copy.sink, { group: 'copy', keysPerSecond: 200 })
     expect(checked).toBe(100)
     expect(performance.now() - began).toBeGreaterThan(480)
-    await worker.stop()
   })
 
   it('is gone on with by another worker, and tells of each edited value in every pass', async () => {
-    const items = itemsCollection()
-    await using log = await openLog(redis, items)
-    const copy = memoryCopy(items)
-    await using filler = await follow(log, copy.sink)
-    await fill(log, items, 100)
-    await caughtUp(log)
-    await filler.stop()
+    await using given = await FollowedCopy.open(memoryCopy)
+    const { log, copy, worker } = given
+    await given.fill(100, (count) => ({ count }))
+    await worker.stop()
     await copy.tamper('item-42')
     const events: WorkerEvent[] = []
     const scrubbing = (): ReturnType<typeof startWorker> =>

@@ -1,40 +1,21 @@
-import { repair, verify, type Collection, type Log, type Sink } from '@headwater/core'
+import { repair, verify, type Sink } from '@headwater/core'
 import { describe, expect, it } from 'vitest'
 import { openCopyServers, redis, technologies } from './copy-servers.ts'
-import { memoryCopy, type Copy } from './copies.ts'
+import { memoryCopy } from './copies.ts'
+import { FollowedCopy } from './followed-copy.ts'
 import { caughtUp, follow, itemsCollection, openLog, Traffic, type Item } from './shop.ts'
 
 openCopyServers()
 
-interface Given {
-  readonly log: Log
-  readonly items: Collection<Item>
-  readonly copy: Copy
-}
-
 /** A log of 60 items and a copy that follows it and is equal. */
-async function withCopy(technology: string, test: (given: Given) => Promise<void>): Promise<void> {
-  const items = itemsCollection()
-  const log = await openLog(redis, items)
-  const copy = technologies[technology]!(items)
-  try {
-    const worker = await follow(log, copy.sink)
-    try {
-      const ids = Array.from({ length: 60 }, (_, at) => `item-${at}`)
-      await Promise.all(ids.map((id) => log.append(items.put({ id, count: 1 }))))
-      await caughtUp(log)
-      await test({ log, items, copy })
-    } finally {
-      await worker.stop()
-    }
-  } finally {
-    await copy.close()
-    await log.close()
-  }
+async function withCopy(technology: string, test: (given: FollowedCopy) => Promise<void>): Promise<void> {
+  await using given = await FollowedCopy.open(technologies[technology]!)
+  await given.fill(60)
+  await test(given)
 }
 
 /** One fault of every kind. */
-async function damage({ log, items, copy }: Given): Promise<void> {
+async function damage({ log, items, copy }: FollowedCopy): Promise<void> {
   const [old, deleted] = [await copy.save('item-10'), await copy.save('item-20')]
   await log.append(items.put({ id: 'item-10', count: 2 }))
   await log.append(items.delete('item-20'))

@@ -7,8 +7,6 @@ import {
   repair,
   verify,
   HeadwaterError,
-  type Collection,
-  type Log,
   type Sink,
   type SinkValue,
 } from '@headwater/core'
@@ -16,95 +14,77 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { eventually } from '../support/eventually.ts'
 import { openCopyServers, redis, technologies } from './copy-servers.ts'
-import { memoryCopy, redisCopy, type Copy } from './copies.ts'
+import { memoryCopy, redisCopy } from './copies.ts'
+import { FollowedCopy } from './followed-copy.ts'
 import { caughtUp, follow, itemsCollection, openLog, Traffic, type Item } from './shop.ts'
 
 openCopyServers()
 
 describe.each(Object.keys(technologies))('verify of a %s sink', (technology) => {
-  const withCopy = async (
-    test: (given: { log: Log; items: Collection<Item>; copy: Copy }) => Promise<void>,
-  ): Promise<void> => {
-    const items = itemsCollection()
-    const log = await openLog(redis, items)
-    const copy = technologies[technology]!(items)
+  it('finds a fault of every kind with its verdict, under live traffic, and nothing else', async () => {
+    await using given = await FollowedCopy.open(technologies[technology]!)
+    const { log, items, copy } = given
+    await given.fill(300, () => ({ count: 1, note: 'ünï ✓' }))
+    const old = await copy.save('item-10')
+    const deleted = await copy.save('item-20')
+    await log.append(items.put({ id: 'item-10', count: 2 }))
+    await log.append(items.delete('item-20'))
+    await log.append(items.delete('item-21'))
+    await caughtUp(log)
+    const traffic = new Traffic(log, items)
     try {
-      const worker = await follow(log, copy.sink)
-      try {
-        await test({ log, items, copy })
-      } finally {
-        await worker.stop()
+      await old.putBack()
+      await deleted.putBack()
+      await copy.lose('item-30')
+      await copy.corrupt('item-40')
+      await copy.invent('stranger', 'item-50')
+      await copy.tamper('item-60')
+
+      const shallow = await verify(log, copy.sink)
+      const expected = new Map([
+        ['item-10', 'stale'],
+        ['item-20', 'stale'],
+        ['item-30', 'missing'],
+        ['item-40', 'corrupt'],
+        ['stranger', 'foreign'],
+      ])
+      expect(verdictsOf(shallow)).toEqual(expected)
+      expect(shallow).toMatchObject({ result: 'different', equal: false })
+      expect(shallow.counts).toEqual({ behind: 0, stale: 2, missing: 1, corrupt: 1, foreign: 1 })
+
+      expect(verdictsOf(await verify(log, copy.sink, { digests: false }))).toEqual(expected)
+      const deep = await verify(log, copy.sink, { deep: true })
+      expect(verdictsOf(deep)).toEqual(new Map([...expected, ['item-60', 'corrupt']]))
+      // Otherwise nothing was written while it looked.
+      const written = traffic.written
+      await eventually(() => expect(traffic.written).toBeGreaterThan(written))
+    } finally {
+      await traffic.stop()
+    }
+  })
+
+  it('raises no false alarm while every key changes all the time', async () => {
+    await using given = await FollowedCopy.open(technologies[technology]!)
+    const { log, items, copy } = given
+    await log.append(items.put({ id: 'first', count: 1 }))
+    await caughtUp(log)
+    const traffic = new Traffic(log, items)
+    try {
+      for (let round = 0; round < 4; round++) {
+        const { result, differences } = await verify(log, copy.sink, { deep: round % 2 === 1 })
+        expect({ result, differences }).toEqual({ result: 'equal', differences: [] })
       }
     } finally {
-      await copy.close()
-      await log.close()
+      await traffic.stop()
     }
-  }
-
-  it('finds a fault of every kind with its verdict, under live traffic, and nothing else', () =>
-    withCopy(async ({ log, items, copy }) => {
-      const ids = Array.from({ length: 300 }, (_, at) => `item-${at}`)
-      await Promise.all(ids.map((id) => log.append(items.put({ id, count: 1, note: 'ünï ✓' }))))
-      await caughtUp(log)
-      const old = await copy.save('item-10')
-      const deleted = await copy.save('item-20')
-      await log.append(items.put({ id: 'item-10', count: 2 }))
-      await log.append(items.delete('item-20'))
-      await log.append(items.delete('item-21'))
-      await caughtUp(log)
-      const traffic = new Traffic(log, items)
-      try {
-        await old.putBack()
-        await deleted.putBack()
-        await copy.lose('item-30')
-        await copy.corrupt('item-40')
-        await copy.invent('stranger', 'item-50')
-        await copy.tamper('item-60')
-
-        const shallow = await verify(log, copy.sink)
-        const expected = new Map([
-          ['item-10', 'stale'],
-          ['item-20', 'stale'],
-          ['item-30', 'missing'],
-          ['item-40', 'corrupt'],
-          ['stranger', 'foreign'],
-        ])
-        expect(verdictsOf(shallow)).toEqual(expected)
-        expect(shallow).toMatchObject({ result: 'different', equal: false })
-        expect(shallow.counts).toEqual({ behind: 0, stale: 2, missing: 1, corrupt: 1, foreign: 1 })
-
-        expect(verdictsOf(await verify(log, copy.sink, { digests: false }))).toEqual(expected)
-        const deep = await verify(log, copy.sink, { deep: true })
-        expect(verdictsOf(deep)).toEqual(new Map([...expected, ['item-60', 'corrupt']]))
-        // Otherwise nothing was written while it looked.
-        const written = traffic.written
-        await eventually(() => expect(traffic.written).toBeGreaterThan(written))
-      } finally {
-        await traffic.stop()
-      }
-    }))
-
-  it('raises no false alarm while every key changes all the time', () =>
-    withCopy(async ({ log, items, copy }) => {
-      await log.append(items.put({ id: 'first', count: 1 }))
-      await caughtUp(log)
-      const traffic = new Traffic(log, items)
-      try {
-        for (let round = 0; round < 4; round++) {
-          const { result, differences } = await verify(log, copy.sink, { deep: round % 2 === 1 })
-          expect({ result, differences }).toEqual({ result: 'equal', differences: [] })
-        }
-      } finally {
-        await traffic.stop()
-      }
-      await caughtUp(log)
-      const ends = await Promise.all(
-        Array.from({ length: log.partitions }, (_, partition) => log.end(partition)),
-      )
-      const { result, checked, upTo } = await verify(log, copy.sink, { deep: true })
-      expect(upTo).toEqual(ends)
-      expect({ result, isFull: checked > 10 }).toEqual({ result: 'equal', isFull: true })
-    }))
+    await caughtUp(log)
+    const ends = await Promise.all(
+      Array.from({ length: log.partitions }, (_, partition) => log.end(partition)),
+    )
+    const { result, checked, upTo } = await verify(log, copy.sink, { deep: true })
+    expect(upTo).toEqual(ends)
+    expect({ result, isFull: checked > 10 }).toEqual({ result: 'equal', isFull: true })
+  })
 })
 
 describe('verify', () => {
