@@ -1,6 +1,6 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -371,6 +371,7 @@ describe('damage in an archive', () => {
       (manifest) => withSegment(manifest, { last: { epoch: 1, sequence: '7' } }),
     ],
     ['with a segment of no size', (manifest) => withSegment(manifest, { bytes: null })],
+    ['with a segment larger than any', (manifest) => withSegment(manifest, { bytes: 2 ** 40 })],
   ])('is told where a manifest is %s', async (_, alter) => {
     await fill(20)
     await archive(log, store, small)
@@ -384,6 +385,55 @@ describe('damage in an archive', () => {
     await expect(verifyArchive(log, store)).rejects.toMatchObject(told)
     await expect(archive(log, store)).rejects.toMatchObject(told)
   })
+
+  it.each<[string, (path: string) => void]>([
+    ['has a terabyte', (path) => truncateSync(path, 2 ** 40)],
+    ['is a pipe', (path) => (rmSync(path), execFileSync('mkfifo', [path]))],
+  ])('is told of what %s before memory is taken for it', async (_, alter) => {
+    await fill(5)
+    await archive(log, store)
+    await trim(log)
+    const names = readdirSync(folder()).toSorted(
+      (a, b) => Number(b.endsWith('.gz')) - Number(a.endsWith('.gz')),
+    )
+    const before = process.memoryUsage.rss()
+    // The segment first, because nobody comes to it without the manifest.
+    for (const name of names) {
+      alter(join(folder(), name))
+      const told = { code: 'ARCHIVE_DAMAGED', message: expect.stringContaining(name) as string }
+      await expect(readAll()).rejects.toMatchObject(told)
+      await expect(verifyArchive(log, store)).rejects.toMatchObject(told)
+    }
+    expect(process.memoryUsage.rss() - before).toBeLessThan(100_000_000)
+  })
+
+  it('is told of a segment that decompresses to more than any, whatever its manifest says', async () => {
+    await fill(5)
+    await archive(log, store)
+    await trim(log)
+    const bomb = gzipSync(Buffer.alloc(300_000_000))
+    const file = alterSegment(() => bomb)
+    const [name] = readdirSync(folder()).filter((one) => one.endsWith('.json'))
+    const path = join(folder(), name!)
+    const manifest = JSON.parse(readFileSync(path, 'utf8')) as { segments: object[] }
+    writeFileSync(path, JSON.stringify(withSegment(manifest, { bytes: bomb.length })))
+    const before = process.memoryUsage.rss()
+    await expect(readAll()).rejects.toMatchObject({
+      code: 'ARCHIVE_DAMAGED',
+      message: expect.stringMatching(
+        new RegExp(`${file}.* at offset 134217728 .*: it goes on, and none is as large`),
+      ) as string,
+    })
+    expect(process.memoryUsage.rss() - before).toBeLessThan(200_000_000)
+  })
+
+  it.each([0, -1, 1.5, Number.NaN, 2 ** 30, '8mb' as never])(
+    'comes from no segment size that cannot be, or that nobody would read: %s',
+    async (segmentSize) => {
+      await expect(archive(log, store, { segmentSize })).rejects.toMatchObject({ code: 'OPTION_INVALID' })
+      expect(readdirSync(directory)).toEqual([])
+    },
+  )
 
   it('is told before anything is archived on top of an archive that was emptied', async () => {
     await fill(5)

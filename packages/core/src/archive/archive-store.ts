@@ -5,8 +5,11 @@
 export interface ArchiveStore {
   /** The technology and place, for messages. Never a secret. */
   readonly name: string
-  /** What is under a path; undefined where there is nothing. */
-  read(path: string): Promise<Uint8Array | undefined>
+  /**
+   * What is under a path; undefined where there is nothing. May reject where it has more bytes than these, which nobody
+   * wants, so that they never take memory.
+   */
+  read(path: string, bytesMax: number): Promise<Uint8Array | undefined>
   /**
    * Puts a piece there, in place of what was. Resolves when it would survive the loss of power. Whoever reads meanwhile, or
    * after a crash at any moment, sees the old piece or the new one, whole.

@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import type { Batch, StreamEntry } from '../change/batch.ts'
 import { compareStamps, stampZero, type Stamp } from '../change/stamp.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
+import { quoted } from '../errors/quoted.ts'
 import { continuation } from '../log/continuity.ts'
 import { readHeader, survivedUpTo, type Header } from '../log/header.ts'
 import { decodeEntry } from '../log/range.ts'
@@ -11,10 +12,10 @@ import { persist } from '../redis/persist.ts'
 import type { ArchiveStore } from './archive-store.ts'
 import { acquireRight, advance, endArchiving, releaseRight, type ArchiverRight } from './archiver-right.ts'
 import { folderOf, readManifest, sweep, writeManifest, type Manifest, type SegmentEntry } from './manifest.ts'
-import { checksumOf, packSegment } from './segment.ts'
+import { checksumOf, packSegment, segmentSizeMax } from './segment.ts'
 
 export interface ArchiveOptions {
-  /** At how many characters a segment is closed; the last one of a run is smaller. Default 8 MiB. */
+  /** At how many characters a segment is closed, at most 16 Mi; the last one of a run is smaller. Default 8 Mi. */
   readonly segmentSize?: number
   /** Ends between two segments. */
   readonly signal?: AbortSignal
@@ -49,7 +50,7 @@ const entriesAtOnce = 16
  * is not in the archive. Can be killed at any point, and repeated; of several at a time one does a partition, the others
  * are refused.
  *
- * @throws HeadwaterError HOLD_TAKEN, ARCHIVE_DAMAGED where the archive lacks what was archived and is trimmed already,
+ * @throws HeadwaterError OPTION_INVALID, HOLD_TAKEN, ARCHIVE_DAMAGED where the archive lacks what was archived and is trimmed already,
  * LOG_DAMAGED; the signal's reason when it aborts; what the store throws
  */
 export async function archive(
@@ -57,6 +58,13 @@ export async function archive(
   store: ArchiveStore,
   options: ArchiveOptions = {},
 ): Promise<PartitionArchived[]> {
+  const { segmentSize = segmentSizeDefault } = options
+  if (!Number.isInteger(segmentSize) || segmentSize < 1 || segmentSize > segmentSizeMax) {
+    throw new HeadwaterError(
+      'OPTION_INVALID',
+      `segmentSize ${quoted(segmentSize)} must be an integer from 1 to ${segmentSizeMax}.`,
+    )
+  }
   const parts = logParts(log)
   const owner = `${hostname()}:${process.pid}:${parts.producer}`
   const done: PartitionArchived[] = []
@@ -187,7 +195,8 @@ class ArchiverRun {
         if (follows.kind === 'known') continue
         if (follows.kind !== 'follows') throw lacks(batch, at.sequence)
         batches.push({ entry, batch })
-        size += batch.size
+        // All of it: somebody else may have added fields.
+        size += (entry[1] ?? []).reduce((sum, text) => sum + text.length, 0)
         at = { epoch: batch.epoch, sequence: batch.last }
         if (size >= segmentSize) break
       }

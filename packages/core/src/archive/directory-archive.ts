@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { HeadwaterError } from '../errors/headwater-error.ts'
+import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import type { ArchiveStore } from './archive-store.ts'
 
 /**
@@ -12,6 +12,7 @@ export function directoryArchive(directory: string): ArchiveStore {
   const root = resolve(directory)
   const name = `directory ${root}`
   const refused = (error: Error): never => {
+    if (isHeadwaterError(error)) throw error
     throw new HeadwaterError('ARCHIVE_UNAVAILABLE', `The archive in ${name}: ${error.message}.`, {
       cause: error,
     })
@@ -19,7 +20,7 @@ export function directoryArchive(directory: string): ArchiveStore {
   const files = filesIn(root)
   return {
     name,
-    read: (path) => files.read(path).catch(refused),
+    read: (path, bytesMax) => files.read(path, bytesMax).catch(refused),
     write: (path, piece) => files.write(path, piece).catch(refused),
     list: (folder) => files.list(folder).catch(refused),
     remove: (path) => files.remove(path).catch(refused),
@@ -28,7 +29,18 @@ export function directoryArchive(directory: string): ArchiveStore {
 
 function filesIn(root: string): Omit<ArchiveStore, 'name'> {
   return {
-    read: (path) => readFile(join(root, path)).catch(nothingThere),
+    async read(path, bytesMax) {
+      const file = join(root, path)
+      const found = await stat(file).catch(nothingThere)
+      if (!found) return undefined
+      // Before it is opened: a pipe in its place would be waited for for ever.
+      const why = found.isFile()
+        ? `has ${found.size} bytes, and none is larger than ${bytesMax}`
+        : 'is no file'
+      if (!found.isFile() || found.size > bytesMax)
+        throw new HeadwaterError('ARCHIVE_DAMAGED', `${path} of the archive in directory ${root} ${why}.`)
+      return await readFile(file).catch(nothingThere)
+    },
     async write(path, piece) {
       const target = join(root, path)
       const folder = dirname(target)

@@ -1,6 +1,7 @@
 import type { Stamp } from '../change/stamp.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import type { ArchiveStore } from './archive-store.ts'
+import { pieceBytesMax } from './segment.ts'
 
 /** A segment, as the manifest lists it: a run of entries of one partition. */
 export interface SegmentEntry {
@@ -55,8 +56,9 @@ export async function readManifest(
     })
     if (tokens.length === 0) return { format: 1, partition, token: 0, segments: [] }
     const path = manifestPath(folder, Math.max(...tokens))
-    const piece = await store.read(path)
+    const piece = await store.read(path, pieceBytesMax)
     // Gone since: a later archiver has put its own in place.
+    if (piece && piece.length > pieceBytesMax) throw unreadable(store, path, partition)
     if (piece) return parseManifest(store, path, partition, Buffer.from(piece).toString())
   }
 }
@@ -79,7 +81,7 @@ function manifestPath(folder: string, token: number): string {
   return `${folder}/manifest.${token}.json`
 }
 
-function parseManifest({ name }: ArchiveStore, path: string, partition: number, text: string): Manifest {
+function parseManifest(store: ArchiveStore, path: string, partition: number, text: string): Manifest {
   let manifest: Partial<Manifest> | undefined
   try {
     manifest = JSON.parse(text) as Partial<Manifest>
@@ -92,13 +94,17 @@ function parseManifest({ name }: ArchiveStore, path: string, partition: number, 
     Array.isArray(manifest.segments) &&
     manifest.segments.every(isSegment)
   if (fits) return manifest as Manifest
-  throw new HeadwaterError(
+  throw unreadable(store, path, partition)
+}
+
+function unreadable({ name }: ArchiveStore, path: string, partition: number): HeadwaterError {
+  return new HeadwaterError(
     'ARCHIVE_DAMAGED',
     `${path} of the archive in ${name} is no manifest of partition ${partition} that this version can read.`,
   )
 }
 
-/** A file's name that leads elsewhere is none of ours. */
+/** A file's name that leads elsewhere is none of ours, nor is one that says it is larger than what is written. */
 function isSegment(entry: unknown): entry is SegmentEntry {
   const segment = (entry ?? {}) as Partial<SegmentEntry>
   const numbers = [
@@ -112,6 +118,7 @@ function isSegment(entry: unknown): entry is SegmentEntry {
   ]
   return (
     numbers.every((number) => Number.isSafeInteger(number)) &&
+    segment.bytes! <= pieceBytesMax &&
     [segment.file, segment.sha256].every((text) => typeof text === 'string' && /^\w[\w.-]*$/.test(text))
   )
 }

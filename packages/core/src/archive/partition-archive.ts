@@ -4,7 +4,7 @@ import type { HeadwaterError } from '../errors/headwater-error.ts'
 import { survivedUpTo, type Header } from '../log/header.ts'
 import type { ArchiveStore } from './archive-store.ts'
 import { folderOf, readManifest, type ArchivedLog, type SegmentEntry } from './manifest.ts'
-import { checksumOf, damagedSegment, unpackSegment } from './segment.ts'
+import { checksumOf, damagedSegment, pieceBytesMax, unpackSegment } from './segment.ts'
 
 export interface PartitionArchiveOptions {
   readonly store: ArchiveStore
@@ -82,7 +82,7 @@ export class PartitionArchive {
     const path = `${this.#folder}/${segment.file}`
     const damaged = (offset: number, why: string, cause?: unknown): HeadwaterError =>
       damagedSegment(store.name, path, offset, why, cause)
-    const piece = await store.read(path)
+    const piece = await store.read(path, pieceBytesMax)
     if (!piece) throw damaged(0, 'it is gone')
     // Before it is decompressed, which a piece that was made for it could make endless; where a smaller one is altered is told.
     if (piece.length > 2 * segment.bytes)

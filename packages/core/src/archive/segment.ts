@@ -7,11 +7,21 @@ import { HeadwaterError } from '../errors/headwater-error.ts'
 const compress = promisify(gzip)
 const decompress = promisify(gunzip)
 
-/** Of what a segment decompresses to: it was one string, and none can be longer. */
-const bytesMax = 2 ** 29 * 3
+/**
+ * Of a piece, and of what a segment decompresses to: more is never written, and never read, whatever a manifest says. Far
+ * above what `segmentSizeMax` characters come to with their escapes, and the batch that closes the segment.
+ */
+export const pieceBytesMax: number = 128 * 1_048_576
 
-/** Entries of the log as a segment keeps them: gzipped, a JSON object a line, with the entry's ID and its fields. */
-export function packSegment(entries: readonly StreamEntry[]): Promise<Buffer> {
+/** At how many characters a segment is closed at the latest. */
+export const segmentSizeMax: number = 16 * 1_048_576
+
+/**
+ * Entries of the log as a segment keeps them: gzipped, a JSON object a line, with the entry's ID and its fields.
+ *
+ * @throws HeadwaterError LOG_DAMAGED where they are larger than any of ours, so that nobody could read them
+ */
+export async function packSegment(entries: readonly StreamEntry[]): Promise<Buffer> {
   const lines = entries.map(([id, fields]) => {
     const texts = fields ?? []
     const line = new Map([['id', id]])
@@ -19,7 +29,14 @@ export function packSegment(entries: readonly StreamEntry[]): Promise<Buffer> {
     // Once more: a field that somebody else has added to a batch may have any name.
     return JSON.stringify(Object.fromEntries(line.set('id', id)))
   })
-  return compress(Buffer.from(`${lines.join('\n')}\n`))
+  const bytes = lines.reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0)
+  if (bytes > pieceBytesMax) {
+    throw new HeadwaterError(
+      'LOG_DAMAGED',
+      `Entries ${entries[0]![0]} to ${entries.at(-1)![0]} come to ${bytes} bytes, and a segment of an archive may have ${pieceBytesMax}: no batch of ours is as large, so somebody else has written fields of them.`,
+    )
+  }
+  return await compress(Buffer.from(`${lines.join('\n')}\n`))
 }
 
 export function checksumOf(piece: Uint8Array): string {
@@ -36,8 +53,10 @@ export interface SegmentLine {
 export async function unpackSegment(store: string, path: string, piece: Uint8Array): Promise<SegmentLine[]> {
   let text: Buffer
   try {
-    text = await decompress(piece, { maxOutputLength: bytesMax })
+    text = await decompress(piece, { maxOutputLength: pieceBytesMax })
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
+      throw damagedSegment(store, path, pieceBytesMax, 'it goes on, and none is as large', error)
     throw damagedSegment(store, path, await readableBytes(piece), 'it cannot be decompressed further', error)
   }
   const lines: SegmentLine[] = []
