@@ -39,13 +39,8 @@ export {
 } from './collection/decider.ts'
 export type { Upcasters } from './collection/upcast.ts'
 export type { GroupStart } from './copy/group-start.ts'
-export {
-  cancelRebuild,
-  rebuild,
-  type RebuildOptions,
-  type RebuildProgress,
-  type RebuildReport,
-} from './copy/rebuild.ts'
+export { cancelRebuild, rebuild, type RebuildOptions, type RebuildReport } from './copy/rebuild.ts'
+export type { RebuildProgress } from './copy/rebuild-progress.ts'
 export { replay, type ReplayOptions, type ReplayProgress, type ReplayReport } from './copy/replay.ts'
 export { errorCodes, type ErrorCode } from './errors/error-codes.ts'
 export { HeadwaterError, isHeadwaterError } from './errors/headwater-error.ts'

@@ -14,6 +14,7 @@ import type { AnySink, Sink } from '../sink/sink.ts'
 import { groupFeeding } from '../verify/verify.ts'
 import { startWorker, type Worker } from '../worker/worker.ts'
 import { checkStart } from './group-start.ts'
+import { RebuildMeter, type RebuildProgress } from './rebuild-progress.ts'
 import { TakenPartitions } from './taken-partitions.ts'
 
 export interface RebuildOptions {
@@ -36,20 +37,6 @@ export interface RebuildOptions {
   readonly onProgress?: (progress: RebuildProgress) => void
 }
 
-export interface RebuildProgress {
-  readonly phase: 'copying' | 'catching-up' | 'switching'
-  readonly version: number
-  /** Keys copied so far, and how many there were. */
-  readonly copied: number
-  readonly total: number
-  /** Changes that the new version has yet to get. */
-  readonly lag: number
-  /** How much longer this phase takes at the present speed, in ms; undefined while that cannot be said. */
-  readonly leftMs: number | undefined
-  /** While it catches up: for how long it has not come closer to the end of the log, in ms. 0 while it does. */
-  readonly notCloserMs: number
-}
-
 export interface RebuildReport {
   readonly group: string
   /** The version that was built, and the one that readers had before. */
@@ -64,8 +51,6 @@ export interface RebuildReport {
 /** Close enough to switch: what is left is brought while the workers wait. */
 const lagToSwitch = 1_000
 const lookEveryMs = 200
-/** For so long the lag may rise and fall with the traffic. */
-const unsteadyMs = 2_000
 /** How long the workers may wait for the new version to catch up; then they go on, and it is tried again. */
 const standstillMs = 5_000
 const betweenSwitchesMs = 500
@@ -186,12 +171,7 @@ class Rebuild {
   readonly #next: Sink
   readonly #names: Names
   readonly #options: RebuildOptions
-  /** By partition: what was copied, also when it is done and nobody keeps the count any more. */
-  readonly #copied = new Map<number, { readonly copied: number; readonly total: number }>()
-  /** For the estimate: where the present phase was when it was first seen. */
-  #seen: { readonly phase: string; readonly at: number; readonly left: number } | undefined
-  /** The smallest lag since it catches up, and since when. */
-  #closest: { readonly at: number; readonly lag: number } | undefined
+  readonly #meter: RebuildMeter
 
   constructor(log: Log, sink: AnySink, next: Sink, names: Names, options: RebuildOptions) {
     this.#log = log
@@ -201,6 +181,7 @@ class Rebuild {
     this.#next = next
     this.#names = names
     this.#options = options
+    this.#meter = new RebuildMeter(names.version)
   }
 
   async run(): Promise<RebuildReport> {
@@ -366,30 +347,9 @@ class Rebuild {
     )
   }
 
-  #tell(
-    phase: RebuildProgress['phase'],
-    statuses: readonly PartitionStatus[],
-  ): Pick<RebuildProgress, 'lag' | 'notCloserMs'> {
-    let [copied, total, lag] = [0, 0, 0]
-    for (const { partition, copying, lag: behind } of statuses) {
-      const { total: known = 0 } = this.#copied.get(partition) ?? {}
-      const counts = copying ?? { copied: known, total: known }
-      this.#copied.set(partition, counts)
-      copied += counts.copied
-      total += counts.total
-      lag += behind
-    }
-    const left = phase === 'copying' ? total - copied : lag
-    const now = performance.now()
-    if (this.#seen?.phase !== phase) this.#seen = { phase, at: now, left }
-    const done = this.#seen.left - left
-    const leftMs = done > 0 ? ((now - this.#seen.at) / done) * left : undefined
-    if (phase !== 'catching-up') this.#closest = undefined
-    else if (!this.#closest || lag < this.#closest.lag) this.#closest = { at: now, lag }
-    const sinceMs = this.#closest ? now - this.#closest.at : 0
-    const notCloserMs = sinceMs < unsteadyMs ? 0 : sinceMs
-    const { version } = this.#names
-    this.#options.onProgress?.({ phase, version, copied, total, lag, leftMs, notCloserMs })
-    return { lag, notCloserMs }
+  #tell(phase: RebuildProgress['phase'], statuses: readonly PartitionStatus[]): RebuildProgress {
+    const progress = this.#meter.read(phase, statuses)
+    this.#options.onProgress?.(progress)
+    return progress
   }
 }
