@@ -1,23 +1,11 @@
-import { randomUUID } from 'node:crypto'
 import { connect as connectSocket } from 'node:net'
 import { notes } from '@headwater/conformance'
-import { connect, feedHandler, type FeedHandler, type FeedPermission, type Log } from '@headwater/core'
-import { startRedis, type RedisServer } from '@headwater/local-servers'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { feedHandler, type FeedHandler, type FeedPermission } from '@headwater/core'
+import { describe, expect, it } from 'vitest'
 import { parseProbeAddress, ProbeServer } from '../../packages/cli/src/probe-server.ts'
+import { log, openSharedLog } from '../worker/shared-log.ts'
 
-let server: RedisServer
-let log: Log
-
-beforeAll(async () => {
-  server = await startRedis()
-  log = await connect(server.options, { namespace: randomUUID(), collections: [notes], partitions: 1 })
-})
-
-afterAll(async () => {
-  await log.close()
-  await server.stop()
-})
+openSharedLog()
 
 const ask = (query = '', init?: RequestInit): Request => new Request(`http://localhost/feed${query}`, init)
 

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { notes } from '@headwater/conformance'
 import {
   connect,
@@ -8,26 +7,15 @@ import {
   startWorker,
   type ConnectOptions,
   type GroupOptions,
-  type Log,
   type RedisTarget,
   type WorkerOptions,
 } from '@headwater/core'
-import { startRedis, type RedisServer } from '@headwater/local-servers'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { log, openSharedLog, server } from '../worker/shared-log.ts'
 
 const secret = 'geheim'
-let server: RedisServer
-let log: Log
 
-beforeAll(async () => {
-  server = await startRedis()
-  log = await connect(server.options, { namespace: randomUUID(), collections: [notes], partitions: 1 })
-})
-
-afterAll(async () => {
-  await log.close()
-  await server.stop()
-})
+openSharedLog()
 
 /** What came of something that must be refused at the door. */
 async function refusalOf(call: () => unknown) {

@@ -1,26 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import { notes } from '@headwater/conformance'
 import { startWorker } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { redisSink } from '@headwater/redis'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { eventually } from '../../support/eventually.ts'
+import { client, server, startOwnRedis } from '../../support/own-redis.ts'
 import { drained, openTestLog, partitionKeys } from '../../worker/test-log.ts'
 
 const group = 'replica'
-let server: OwnRedisServer
-let client: Redis
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
-})
+startOwnRedis()
 
 it.each(['json', 'hash'] as const)(
   'a payload that is no JSON is parked and never stored, and its neighbours are: %s',
