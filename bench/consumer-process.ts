@@ -1,3 +1,4 @@
+import { keepHeapSmall } from '../packages/cli/src/heap-growth.ts'
 import { microseconds } from './src/clock.ts'
 import { percentiles, type Percentiles } from './src/percentiles.ts'
 import { serve } from './src/serve.ts'
@@ -42,6 +43,9 @@ const consumerCalls = {
     const { user, system } = process.cpuUsage()
     return user + system
   },
+
+  /** As `headwater run` does it. */
+  keepHeapSmall,
 
   /** Memory of this process that is in use now, in bytes. */
   resident(): number {

@@ -3,6 +3,7 @@ import { connect, startWorker, type Log, type Worker } from '@headwater/core'
 import { CliError } from '../cli-error.ts'
 import { closeGroups, groupsOf, type Groups } from '../config-groups.ts'
 import { environment } from '../environment.ts'
+import { keepHeapSmall } from '../heap-growth.ts'
 import type { Invocation } from '../invocation.ts'
 import { duration } from '../output.ts'
 import type { ProbeServer } from '../probe-server.ts'
@@ -24,6 +25,7 @@ export async function run(
   path: string | undefined,
   { http }: RunFlags,
 ): Promise<void> {
+  keepHeapSmall()
   const startedAt = performance.now()
   const probes = http === undefined ? undefined : await openProbes(http)
   const stop = stopSignal()
