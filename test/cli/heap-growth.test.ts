@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 
-const program = fileURLToPath(new URL('backlog-of-objects.ts', import.meta.url))
+const program = fileURLToPath(new URL('heap-process.ts', import.meta.url))
 
 function mostHeap(how: 'small' | 'left alone'): number {
   const args = ['--conditions=@headwater/source', '--import', 'tsx', program, how]
