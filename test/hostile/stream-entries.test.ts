@@ -21,6 +21,7 @@ import { z } from 'zod'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { drained, openTestLog, partitionKeys } from '../worker/test-log.ts'
+import { forgedBatch } from './forged-batch.ts'
 
 const group = 'copy'
 let server: OwnRedisServer
@@ -166,22 +167,8 @@ describe('an entry of somebody else', () => {
   })
 })
 
-/** A batch of ours, field by field, with something else in the place of some. */
-function whole(id: string, fields: Record<string, string | Buffer>): Record<string, string | Buffer> {
-  return {
-    first: id.split('-')[1]!,
-    time: '1',
-    types: 'notes@1',
-    operations: 'p',
-    versions: '1',
-    keys: 'forged',
-    payloads: '{"content":1,"id":"forged"}',
-    ...fields,
-  }
-}
-
 async function forge(id: string, fields: Record<string, string | Buffer>): Promise<void> {
-  await client.call('XADD', stream(), id, ...Object.entries(whole(id, fields)).flat())
+  await client.call('XADD', stream(), id, ...forgedBatch(id, fields))
   await client.hset(partitionKeys(log, group).header, 'sequence', id.split('-')[1]!)
 }
 
@@ -278,6 +265,9 @@ describe('a batch that somebody else has written the way we do', () => {
       Object.fromEntries(Array.from({ length: 10_000 }, (_, at) => [`f${at}`, 'x'])),
       'applied',
     ],
+    ['JSON a hundred thousand deep', { payloads: `${'['.repeat(100_000)}${']'.repeat(100_000)}` }, 'applied'],
+    ['metadata that is no JSON', { metadata: '{', 'metadata-of': '1' }, 'applied'],
+    ['a trace that is none', { traces: '00-x\u202e 1', 'traces-of': '1' }, 'applied'],
     ['an encoding that there is not', { encoding: 'br', dictionary: '7', checksum: 'x' }, 'applied'],
   ])('delays nobody else when it holds %s', async (what, fields, becomes) => {
     const sink = memorySink({ collection: notes })
@@ -295,6 +285,30 @@ describe('a batch that somebody else has written the way we do', () => {
     ])
     expect([...sink.entries().keys()]).toContain('desk')
     expect(worker.health().live).toBe(true)
+  })
+
+  it.each([
+    '{',
+    '7',
+    'null',
+    '["by"]',
+    '{"by":7}',
+    '{"by":"\\ud800"}',
+    '{"\\ud800":"by"}',
+    '{"by":{"by":"by"}}',
+    '',
+  ])('counts as one without metadata where these are none, also when it is parked: %j', async (metadata) => {
+    const sink = memorySink({ collection: notes })
+    worker = await startWorker(log, { groups: { [group]: sink } })
+    await append('lamp')
+    await drained(log, group)
+    await forge('1-2', { metadata, 'metadata-of': '1', payloads: '{' })
+    await append('desk')
+    await drained(log, group)
+    expect(await log.parking(group).list()).toMatchObject([{ key: 'forged', reason: 'CHANGE_UNREADABLE' }])
+    const read: Change['metadata'][] = []
+    for await (const change of log.read(0, 'beginning')) read.push(change.metadata)
+    expect(read).toEqual([{}, {}, {}])
   })
 
   it('is told by verification, where it was applied, until the next change of its key', async () => {
@@ -318,7 +332,7 @@ describe('a batch that somebody else has written the way we do', () => {
     worker = await startWorker(log, { groups: { [group]: sink } })
     await append('lamp')
     await drained(log, group)
-    const fields = ['keys', 'first', ...Object.entries(whole('1-2', { keys: 'last' })).flat()]
+    const fields = ['keys', 'first', ...forgedBatch('1-2', { keys: 'last' })]
     await client.call('XADD', stream(), '1-2', ...fields)
     await client.hset(partitionKeys(log, group).header, 'sequence', '2')
     await append('desk')
@@ -332,7 +346,7 @@ describe('a batch that somebody else has written the way we do', () => {
     await append('lamp')
     await append('desk')
     await drained(log, group)
-    await client.call('XADD', stream(), '1-3', ...Object.entries(whole('1-2', { keys: 'lamp' })).flat())
+    await client.call('XADD', stream(), '1-3', ...forgedBatch('1-2', { keys: 'lamp' }))
     await eventually(async () => expect(await log.parking(group).list()).toHaveLength(1))
     expect([...sink.entries().keys()]).toEqual(['lamp', 'desk'])
   })
@@ -431,8 +445,8 @@ async function forgeIn(partition: number, counted: boolean, fields: Record<strin
   const { header, log: stream } = partitionKeys(log, group, partition)
   const sequence = Number(await client.hget(header, 'sequence'))
   const last = sequence + (fields['keys'] ?? '').split('\n').length
-  const batch = whole(`1-${last}`, { first: `${sequence + 1}`, ...fields })
-  await client.call('XADD', stream, `1-${last}`, ...Object.entries(batch).flat())
+  const batch = forgedBatch(`1-${last}`, { first: `${sequence + 1}`, ...fields })
+  await client.call('XADD', stream, `1-${last}`, ...batch)
   if (counted) await client.hset(header, 'sequence', last)
 }
 
@@ -488,8 +502,8 @@ describe('a batch with a key that belongs to another partition', () => {
     const { header, log: stream } = partitionKeys(other, group, foreign)
     const payloads = '{"content":7,"id":"lamp"}'
     const forged = { first: '1', types: 'routed@1', keys: 'x\nlamp', versions: '1 7', operations: 'pp' }
-    const fields = whole('1-2', { ...forged, payloads: `{"content":7,"id":"x"}\n${payloads}` })
-    await client.call('XADD', stream, '1-2', ...Object.entries(fields).flat())
+    const fields = forgedBatch('1-2', { ...forged, payloads: `{"content":7,"id":"x"}\n${payloads}` })
+    await client.call('XADD', stream, '1-2', ...fields)
     await client.hset(header, 'sequence', '2')
     await drained(other, group)
     const { differences } = await verify(other, sink, { group })

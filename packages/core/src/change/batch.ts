@@ -5,7 +5,7 @@ import { quoted } from '../errors/quoted.ts'
 import { markerType, parseMarkerSums, type Marker } from '../proof/marker.ts'
 import type { Change, ChangeKind } from './change.ts'
 import type { Hasher } from './content-hash.ts'
-import { unescapeKey } from './key.ts'
+import { keyBytesMax, unescapeKey } from './key.ts'
 import { formatPosition, type Position } from './position.ts'
 import type { Stamp } from './stamp.ts'
 import { formatVersion, parseVersion, type Version } from './version.ts'
@@ -111,9 +111,11 @@ export function decodeBatch(partition: number, [id, fields]: StreamEntry, contex
     const version = Number(versions[at])
     // Its text is compared because other texts make numbers too: 0x10, 1e3, 01.
     if (!Number.isSafeInteger(version) || version < 1 || String(version) !== versions[at])
-      stray(`change ${at} has version ${JSON.stringify(versions[at])}`)
+      stray(`change ${at} has version ${quoted(versions[at])}`)
     if (keys[at] === '') stray(`change ${at} has no key`)
     const key = unescapeKey(keys[at]!)
+    // Of the bytes of a key at least: sinks could not keep it either.
+    if (key.length > keyBytesMax) stray(`change ${at} has a key of ${key.length} characters`)
     let bucket: number | undefined
     if (type.routedByKey) {
       const keyHash = context.hasher.key(key)
@@ -264,7 +266,7 @@ class LogChange implements Change {
 
   get metadata(): Readonly<Record<string, string>> {
     if (this.#metadata === undefined) return noMetadata
-    return parsePayload(this.#metadata, this.position) as Record<string, string>
+    return parseMetadata(this.#metadata)
   }
 }
 
@@ -301,6 +303,21 @@ export function restoreChange(context: BatchContext, parts: ChangeParts): Change
 /** The upper half of the key's hash, because the lower one decides the partition. */
 export function bucketOf(keyHash: number, buckets: number): number {
   return (keyHash >>> 16) % buckets
+}
+
+/** None, where somebody else wrote what cannot be any: a change must not be held up by what only accompanies it. */
+function parseMetadata(text: string): Readonly<Record<string, string>> {
+  let metadata: unknown
+  try {
+    metadata = JSON.parse(text)
+  } catch {
+    return noMetadata
+  }
+  if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) return noMetadata
+  const areTexts = Object.entries(metadata).every(
+    ([name, value]) => typeof value === 'string' && name.isWellFormed() && value.isWellFormed(),
+  )
+  return areTexts ? (metadata as Readonly<Record<string, string>>) : noMetadata
 }
 
 /** @throws HeadwaterError CHANGE_UNREADABLE */

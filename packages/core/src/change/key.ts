@@ -1,7 +1,7 @@
 import { HeadwaterError } from '../errors/headwater-error.ts'
 
 /** Longer keys are refused; databases stop indexing text not far above. */
-const keyBytesMax = 1_024
+export const keyBytesMax = 1_024
 
 /** @throws HeadwaterError KEY_INVALID */
 export function checkKey(collection: string, key: unknown): asserts key is string {

@@ -6,8 +6,9 @@ const charactersMax = 10_000
  * lose their middle; so does a message that is endless all the same.
  */
 export function shortened(message: string): string {
-  const text = message.length < 300 ? message : message.replaceAll(/\S{300,}/g, (word) => cut(word, 160, 40))
-  return text.length <= charactersMax ? text : cut(text, charactersMax - 1_000, 1_000)
+  // First, because a word of millions of characters would be more than a regular expression has stack for.
+  const text = message.length <= charactersMax ? message : cut(message, charactersMax - 1_000, 1_000)
+  return text.length < 300 ? text : text.replaceAll(/\S{300,}/g, (word) => cut(word, 160, 40))
 }
 
 /** Not between the halves of a character. */
