@@ -265,7 +265,6 @@ describe('a batch that somebody else has written the way we do', () => {
       Object.fromEntries(Array.from({ length: 10_000 }, (_, at) => [`f${at}`, 'x'])),
       'applied',
     ],
-    ['JSON a hundred thousand deep', { payloads: `${'['.repeat(100_000)}${']'.repeat(100_000)}` }, 'applied'],
     ['metadata that is no JSON', { metadata: '{', 'metadata-of': '1' }, 'applied'],
     ['a trace that is none', { traces: '00-x\u202e 1', 'traces-of': '1' }, 'applied'],
     ['an encoding that there is not', { encoding: 'br', dictionary: '7', checksum: 'x' }, 'applied'],

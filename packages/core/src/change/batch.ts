@@ -3,6 +3,7 @@ import { upcast } from '../collection/upcast.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { quoted } from '../errors/quoted.ts'
 import { markerType, parseMarkerSums, type Marker } from '../proof/marker.ts'
+import { isTooDeep } from './canonical-json.ts'
 import type { Change, ChangeKind } from './change.ts'
 import type { Hasher } from './content-hash.ts'
 import { keyBytesMax, unescapeKey } from './key.ts'
@@ -322,11 +323,17 @@ function parseMetadata(text: string): Readonly<Record<string, string>> {
 
 /** @throws HeadwaterError CHANGE_UNREADABLE */
 function parsePayload(text: string, position: Position): unknown {
+  let value: unknown
   try {
-    return JSON.parse(text) as unknown
+    value = JSON.parse(text)
   } catch (error) {
     throw new HeadwaterError('CHANGE_UNREADABLE', `The change at ${position} holds no JSON.`, {
       cause: error,
     })
   }
+  if (!isTooDeep(text, value)) return value
+  throw new HeadwaterError(
+    'CHANGE_UNREADABLE',
+    `The change at ${position} is nested deeper than any that was appended.`,
+  )
 }

@@ -54,6 +54,31 @@ function inspect(value: unknown, depth: number): Order {
   }
 }
 
+/**
+ * Whether JSON that somebody else wrote is nested deeper than any of ours, so that whoever recurses through it, as sinks and
+ * drivers do, could run out of stack.
+ *
+ * @param value what the text says
+ */
+export function isTooDeep(text: string, value: unknown): boolean {
+  return text.length > 2 * depthMax && opensOften(text) && reaches(value, depthMax)
+}
+
+/** Spares most values the walk. */
+function opensOften(text: string): boolean {
+  let left = depthMax
+  for (const bracket of '[{') {
+    for (let at = text.indexOf(bracket); at !== -1; at = text.indexOf(bracket, at + 1))
+      if (left-- === 0) return true
+  }
+  return false
+}
+
+function reaches(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((member) => reaches(member, levels - 1))
+}
+
 function inspectArray(items: readonly unknown[], depth: number): Order {
   let order: Order = Order.canonical
   for (let index = 0; index < items.length; index++) {

@@ -204,7 +204,7 @@ export function hasLateCall(partition: SinkPartition): boolean {
 
 /** Errors of the value itself: no later attempt can go better. A value is decoded when the sink first looks at it. */
 function isFinal(error: unknown): error is HeadwaterError {
-  const codes = ['SINK_REJECTED', 'CHANGE_UNREADABLE', 'UPCAST_FAILED'] as const
+  const codes = ['SINK_REJECTED', 'CHANGE_UNREADABLE', 'VALUE_INVALID', 'UPCAST_FAILED'] as const
   return codes.some((code) => isHeadwaterError(error, code))
 }
 
