@@ -9,6 +9,7 @@ import {
 } from '@headwater/core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
+import { intercepted } from '../support/intercepted-sink.ts'
 import { headwater, lastLine, type Ended } from './headwater.ts'
 import { product, products, Shop } from './shop.ts'
 
@@ -38,23 +39,14 @@ afterEach(async () => {
 })
 
 function refusingSink(): Sink {
-  const memory = memorySink({ collection: products })
-  return {
-    ...memory,
-    capabilities: { ...memory.capabilities, snapshot: false },
-    async open(options) {
-      const opened = await memory.open(options)
-      return {
-        position: opened.position,
-        advance: (position) => opened.advance(position),
-        close: () => opened.close(),
-        apply: async (changes, position, applying) =>
-          rejects
-            ? changes.map(() => reject(new HeadwaterError('SINK_REJECTED', 'Closed today.')))
-            : await opened.apply(changes, position, applying),
-      }
-    },
-  }
+  return intercepted(
+    memorySink({ collection: products }),
+    async (changes, pass) =>
+      rejects
+        ? changes.map(() => reject(new HeadwaterError('SINK_REJECTED', 'Closed today.')))
+        : await pass(changes),
+    { snapshot: false },
+  )
 }
 
 const call = (...args: readonly string[]): Promise<Ended> =>

@@ -24,6 +24,7 @@ import {
 } from '@headwater/local-servers'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { logParts } from '../../packages/core/src/namespace/log.ts'
+import { intercepted } from '../support/intercepted-sink.ts'
 import { pointedCluster, pointedRedis, postgresTable, swappedRedis, type VersionedTarget } from './targets.ts'
 
 let redis: RedisServer
@@ -56,22 +57,10 @@ async function applied(log: Log, group = 'copy'): Promise<void> {
 /** A sink that takes everything but one key. */
 function rejecting(sink: Sink, bad: string): Sink {
   const refusal = new HeadwaterError('SINK_REJECTED', 'Not this one.')
-  return {
-    ...sink,
-    async open(options) {
-      const opened = await sink.open(options)
-      return {
-        position: opened.position,
-        async apply(changes, position, given) {
-          const outcomes = await opened.apply(changes, position, given)
-          return changes.map(({ key }, at) => (key === bad ? reject(refusal) : outcomes[at]!))
-        },
-        advance: (position) => opened.advance(position),
-        snapshot: () => opened.snapshot!(),
-        close: () => opened.close(),
-      }
-    },
-  }
+  return intercepted(sink, async (changes, pass) => {
+    const outcomes = await pass(changes)
+    return changes.map(({ key }, at) => (key === bad ? reject(refusal) : outcomes[at]!))
+  })
 }
 
 const kinds: readonly [string, () => VersionedTarget][] = [
@@ -251,24 +240,12 @@ it('a rebuild that does not catch up says so, gives up when it is told to, and g
   await applied(log)
   const sink = target.sink()
   const versions = sink.versions!
+  const notNow = retry(new HeadwaterError('SINK_UNAVAILABLE', 'Not now.'))
   const standing: Sink = {
     ...sink,
     versions: {
       ...versions,
-      open: (version) => ({
-        ...versions.open(version),
-        async open(options) {
-          const opened = await versions.open(version).open(options)
-          const notNow = retry(new HeadwaterError('SINK_UNAVAILABLE', 'Not now.'))
-          return {
-            position: opened.position,
-            apply: async (changes) => changes.map(() => notNow),
-            advance: (position) => opened.advance(position),
-            snapshot: () => opened.snapshot!(),
-            close: () => opened.close(),
-          }
-        },
-      }),
+      open: (version) => intercepted(versions.open(version), async (changes) => changes.map(() => notNow)),
     },
   }
   let longest = 0

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { headwater } from '../cli/headwater.ts'
 import { product, products, Shop } from '../cli/shop.ts'
 import { eventually } from '../support/eventually.ts'
+import { intercepted } from '../support/intercepted-sink.ts'
 import { codeBlocks } from './code-blocks.ts'
 
 let shop: Shop
@@ -38,24 +39,15 @@ afterAll(async () => {
 
 /** Rejects one price, for as long as it stands alone. */
 function pickySink(): Sink {
-  const memory = memorySink({ collection: products })
-  return {
-    ...memory,
-    capabilities: { ...memory.capabilities, snapshot: false, batch: { changes: 1, bytes: 1_000_000 } },
-    async open(options) {
-      const opened = await memory.open(options)
-      return {
-        position: opened.position,
-        advance: (position) => opened.advance(position),
-        close: () => opened.close(),
-        async apply(changes, position, applying) {
-          const { priceCents } = changes[0]!.value as { priceCents: number }
-          if (priceCents === 666) return [reject(new HeadwaterError('SINK_REJECTED', 'Not at that price.'))]
-          return await opened.apply(changes, position, applying)
-        },
-      }
+  return intercepted(
+    memorySink({ collection: products }),
+    async (changes, pass) => {
+      const { priceCents } = changes[0]!.value as { priceCents: number }
+      if (priceCents === 666) return [reject(new HeadwaterError('SINK_REJECTED', 'Not at that price.'))]
+      return await pass(changes)
     },
-  }
+    { snapshot: false, batch: { changes: 1, bytes: 1_000_000 } },
+  )
 }
 
 const commands = codeBlocks('docs/operations.md')

@@ -4,6 +4,7 @@ import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { EventTarget, PliableEventSink } from '../conformance/pliable-event-sink.ts'
 import { counters } from '../decider/counter.ts'
+import { intercepted } from '../support/intercepted-sink.ts'
 import { drained } from '../worker/test-log.ts'
 
 const group = 'audit'
@@ -20,25 +21,19 @@ it('events of a decider go to a strict sink one by one and in order when they ar
   const target = new EventTarget()
   const strict = new PliableEventSink(counters, target)
   let closed = true
-  const sink: Sink = {
+  const whole: Sink = {
     name: strict.name,
     collection: strict.collection,
     capabilities: strict.capabilities,
     takes: 'events',
+    open: (opening) => strict.open(opening),
     close: () => strict.close(),
-    async open(opening) {
-      const opened = await strict.open(opening)
-      return {
-        position: opened.position,
-        advance: (position) => opened.advance(position),
-        close: () => opened.close(),
-        apply: async (changes, position, applying) =>
-          closed
-            ? changes.map(() => reject(new HeadwaterError('SINK_REJECTED', 'Closed today.')))
-            : await opened.apply(changes, position, applying),
-      }
-    },
   }
+  const sink = intercepted(whole, async (changes, pass) =>
+    closed
+      ? changes.map(() => reject(new HeadwaterError('SINK_REJECTED', 'Closed today.')))
+      : await pass(changes),
+  )
   await using worker = await startWorker(log, { groups: { [group]: sink } })
   expect(worker.name).toBeTruthy()
   for (const n of [1, 2, 3]) await log.decide(counters, 'a', { do: 'add', n, times: 2 })

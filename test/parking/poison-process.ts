@@ -3,6 +3,7 @@ import { notes, type Note } from '@headwater/conformance'
 import { connect, startWorker, type Sink } from '@headwater/core'
 import { redisSink } from '@headwater/redis'
 import { Redis, type RedisOptions } from 'ioredis'
+import { intercepted } from '../support/intercepted-sink.ts'
 
 export interface PoisonProcessOptions {
   readonly log: RedisOptions
@@ -25,21 +26,13 @@ await startWorker(log, {
 function mortal(client: Redis): Sink<Note> {
   const { prefix } = options
   const sink = redisSink({ client, collection: notes, key: `${prefix}:{key}`, prefix: `${prefix}:own` })
-  return {
-    ...sink,
-    capabilities: { ...sink.capabilities, snapshot: false },
-    async open(opening) {
-      const opened = await sink.open(opening)
-      return {
-        position: opened.position,
-        advance: (position) => opened.advance(position),
-        close: () => opened.close(),
-        async apply(changes, position, applying) {
-          const poisoned = changes.some(({ value }) => (value as Note).content === 'poison')
-          if (poisoned) process.kill(process.pid, 'SIGKILL')
-          return await opened.apply(changes, position, applying)
-        },
-      }
+  return intercepted(
+    sink,
+    async (changes, pass) => {
+      const poisoned = changes.some(({ value }) => (value as Note).content === 'poison')
+      if (poisoned) process.kill(process.pid, 'SIGKILL')
+      return await pass(changes)
     },
-  }
+    { snapshot: false },
+  )
 }

@@ -5,6 +5,7 @@ import {
   repair,
   startWorker,
   verify,
+  type Change,
   type Log,
   type Sink,
   type Worker,
@@ -15,6 +16,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { logParts } from '../../packages/core/src/namespace/log.ts'
 import { mark } from '../../packages/core/src/proof/mark.ts'
 import { eventually } from '../support/eventually.ts'
+import { intercepted } from '../support/intercepted-sink.ts'
 import { openCopyServers, redis, technologies } from '../verify/copy-servers.ts'
 import { memoryCopy, type Copy } from '../verify/copies.ts'
 import { caughtUp, itemsCollection, openLog, Traffic } from '../verify/shop.ts'
@@ -293,25 +295,12 @@ const poison = reject(new HeadwaterError('SINK_REJECTED', 'Counts are not negati
 
 /** The sink of a copy, which can never hold some counts. */
 function rejecting({ sink }: Copy, isBad: (count: number) => boolean): Copy['sink'] {
-  return {
-    ...sink,
-    async open(options) {
-      const opened = await sink.open(options)
-      const apply: typeof opened.apply = async (changes, position, given) => {
-        const isPoison = (change: (typeof changes)[number]): boolean =>
-          change.kind === 'put' && isBad((change.value as { count: number }).count)
-        const good = changes.filter((change) => !isPoison(change))
-        const outcomes = good.length > 0 ? await opened.apply(good, position, given) : []
-        let at = 0
-        return changes.map((change) => (isPoison(change) ? poison : outcomes[at++]!))
-      }
-      return {
-        position: opened.position,
-        apply,
-        advance: (position) => opened.advance(position),
-        snapshot: () => opened.snapshot!(),
-        close: () => opened.close(),
-      }
-    },
-  }
+  const isPoison = (change: Change): boolean =>
+    change.kind === 'put' && isBad((change.value as { count: number }).count)
+  return intercepted(sink, async (changes, pass) => {
+    const good = changes.filter((change) => !isPoison(change))
+    const outcomes = good.length > 0 ? await pass(good) : []
+    let at = 0
+    return changes.map((change) => (isPoison(change) ? poison : outcomes[at++]!))
+  })
 }

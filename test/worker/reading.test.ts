@@ -61,6 +61,16 @@ async function foreignIsFirst(): Promise<void> {
   })
 }
 
+/** Starts the worker, and lets the foreign read take the first change away from it. */
+async function loseOne(): Promise<void> {
+  await start()
+  await events.first('acquired')
+  const stealing = steal(0)
+  await foreignIsFirst()
+  await appendEach(log, [1])
+  expect(await stealing).not.toBeNull()
+}
+
 describe('entries that somebody else took from the group', () => {
   it('are applied all the same, each once and in order, however many there are', async () => {
     await start()
@@ -77,24 +87,14 @@ describe('entries that somebody else took from the group', () => {
   })
 
   it('are read from the log as soon as a later entry shows the gap', async () => {
-    await start()
-    await events.first('acquired')
-    const stealing = steal(0)
-    await foreignIsFirst()
-    await appendEach(log, [1])
-    expect(await stealing).not.toBeNull()
+    await loseOne()
     await appendEach(log, [2])
     await drained(log, group, soonMs)
     expect(sink.offered()).toEqual([1, 2])
   })
 
   it('are noticed in silence too, when no later entry comes', async () => {
-    await start()
-    await events.first('acquired')
-    const stealing = steal(0)
-    await foreignIsFirst()
-    await appendEach(log, [1])
-    expect(await stealing).not.toBeNull()
+    await loseOne()
     await drained(log, group)
     expect(sink.offered()).toEqual([1])
   })
