@@ -27,6 +27,8 @@ afterAll(async () => {
 
 const name = (of: string): string => `${server.namespacePrefix}${of}`
 const keysOf = (namespace: string): Promise<string[]> => redis.keys(`headwater:{${namespace}*`)
+const bucketsOf = async (namespace: string): Promise<string[]> =>
+  (await keysOf(namespace)).filter((key) => /:(?:heads|values):/.test(key))
 
 describe('a connection that may create nothing', () => {
   it('refuses a namespace that does not exist, and leaves nothing behind', async () => {
@@ -114,5 +116,18 @@ describe('a log', () => {
     expect(await after(first.position)).toEqual([second.position])
     expect(await after(await log.end(0))).toEqual([])
     await expect(log.end(1)).rejects.toMatchObject({ code: 'OPTION_INVALID' })
+  })
+})
+
+describe('the state of a collection', () => {
+  it('is kept in tables from its first key on, and never in lists that are searched from the beginning', async () => {
+    const namespace = name('tables')
+    const log = await connect(server.url, { namespace, collections: [products, visits] })
+    await log.append(products.put({ sku: 'lamp' }))
+    await log.close()
+    const buckets = await bucketsOf(namespace)
+    expect(buckets).toHaveLength(8 * (8 + 8 + 8))
+    const encodings = await Promise.all(buckets.map((bucket) => redis.object('ENCODING', bucket)))
+    expect(new Set(encodings)).toEqual(new Set(['hashtable']))
   })
 })

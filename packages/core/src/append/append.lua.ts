@@ -93,7 +93,7 @@ for slot = 1, slot_count do
     held[slot] = {}
   else
     local heads = call('HMGET', KEYS[first_heads + slot], unpack(ARGV, from, from + size))
-    if heads[1] ~= '' then return 'missing' end
+    if not heads[1] then return 'missing' end
     held[slot] = heads
     if keeps == 118 then values_keys[#values_keys + 1] = KEYS[first_heads + slot_count + slot] end
   end
