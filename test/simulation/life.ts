@@ -1,5 +1,6 @@
 import { defineCollection } from '../../packages/core/src/collection/collection.ts'
 import type { Hasher } from '../../packages/core/src/change/content-hash.ts'
+import { bucketsOfPartition } from '../../packages/core/src/namespace/metadata.ts'
 import { namespaceKeys, type NamespaceKeys } from '../../packages/core/src/namespace/keys.ts'
 import { source as askRedrive } from '../../packages/core/src/parking/ask-redrive.lua.ts'
 import { memorySink } from '../../packages/core/src/sink/memory-sink.ts'
@@ -45,6 +46,26 @@ const hurryEveryMs = 100
 /** What a lease lasts of the time in which another worker has taken over, as `startWorker` has it. */
 const leaseShare = 0.75
 
+/** The keys of production, each made once: the simulated Redis finds a text sooner that it has hashed before. */
+function keysOf(partitions: number): NamespaceKeys {
+  const made = (key: (group: string) => string): (() => string) => {
+    const text = key(group)
+    return () => text
+  }
+  const keys = namespaceKeys('simulated', partitions)
+  return {
+    ...keys,
+    members: made(keys.members),
+    partitions: keys.partitions.map((of) => ({
+      ...of,
+      group: made(of.group),
+      parkedKeys: made(of.parkedKeys),
+      parked: made(of.parked),
+      dropped: made(of.dropped),
+    })),
+  }
+}
+
 /** Leads one life from its plan to its end: troubles, then none, then everything has to be where it belongs. */
 export async function lead(plan: Plan, options: LifeOptions): Promise<LifeReport> {
   return await new Life(plan, options).run()
@@ -81,7 +102,7 @@ class Life {
     // Of its own, so that a plan is the same whatever happens in it.
     this.#random = new Random(plan.seed ^ 0x5eed)
     this.#time = new SimulatedTime(this.#random)
-    this.#keys = namespaceKeys('simulated', plan.partitions)
+    this.#keys = keysOf(plan.partitions)
     const memory = memorySink({ collection: notes, concurrency: plan.concurrency })
     this.#audit = new Audit({
       target: memory.target,
@@ -100,7 +121,7 @@ class Life {
       this.#tookOver(name, keys, reply)
       this.#tell(() => `redis: ${name} ${args.slice(0, 6).join(' ')} → ${JSON.stringify(reply)}`)
     })
-    this.#target = new SimulatedTarget(this.#time, memory, this.#audit)
+    this.#target = new SimulatedTarget(this.#time, memory, this.#audit, plan.applyTimeoutMs)
   }
 
   async run(): Promise<LifeReport> {
@@ -175,16 +196,16 @@ class Life {
     const sequence = String(log.length)
     this.#server.store.hash(header).set('sequence', sequence)
     this.#tell(() => `append: ${of.map((one) => `${one.sequence} of ${one.key}`).join(', ')}`)
-    const fields = {
-      first: String(first),
-      time: String(this.#server.nowMs),
-      types: 'notes@1',
-      operations: 'p'.repeat(count),
-      versions: of.map(() => '1').join(' '),
-      keys: of.map(({ key }) => key).join('\n'),
-      payloads: of.map(({ key, content }) => JSON.stringify({ content, id: key })).join('\n'),
-    }
-    this.#server.append(stream, `1-${sequence}`, Object.entries(fields).flat())
+    const fields = [
+      ...['first', String(first)],
+      ...['time', String(this.#server.nowMs)],
+      ...['types', 'notes@1'],
+      ...['operations', 'p'.repeat(count)],
+      ...['versions', of.map(() => '1').join(' ')],
+      ...['keys', of.map(({ key }) => key).join('\n')],
+      ...['payloads', of.map(({ key, content }) => JSON.stringify({ content, id: key })).join('\n')],
+    ]
+    this.#server.append(stream, `1-${sequence}`, fields)
   }
 
   #startWorker(): void {
@@ -210,7 +231,7 @@ class Life {
       context: {
         hasher: this.#hasher,
         partitions: 1,
-        buckets: 16,
+        buckets: bucketsOfPartition,
         collections: new Map([[notes.name, notes]]),
       },
       group,
@@ -319,17 +340,19 @@ class Life {
 
   /** Partitions that nobody owns who lives. */
   #orphans(): number[] {
-    const names = this.#workers.map(({ actor }) => actor.name)
-    return [...this.#keys.partitions.keys()].filter((partition) => {
-      const owner = this.#server.store.hash(this.#keys.partitions[partition]!.group(group)).get('owner')
-      return owner === undefined || !names.includes(owner)
-    })
+    return [...this.#keys.partitions.keys()].filter((partition) => !this.#isOwned(partition))
+  }
+
+  #isOwned(partition: number): boolean {
+    const owner = this.#server.store.hash(this.#keys.partitions[partition]!.group(group)).get('owner')
+    return this.#workers.some(({ actor }) => actor.name === owner)
   }
 
   #redrive(): void {
     for (const of of this.#keys.partitions) {
-      const fields = [...this.#server.store.hash(of.parkedKeys(group)).keys()].filter((field) => field !== '')
-      if (fields.length === 0) continue
+      const parked = this.#server.store.hash(of.parkedKeys(group))
+      if (parked.size <= 1) continue
+      const fields = [...parked.keys()].filter((field) => field !== '')
       const keys = [of.group(group), of.parkedKeys(group)]
       this.#server.run('eval', [askRedrive, '2', ...keys, 'ask', ...fields])
     }
@@ -397,13 +420,11 @@ class Life {
 
   #isDone(): boolean {
     const { store } = this.#server
-    let isDone = this.#orphans().length === 0
-    for (const [partition, of] of this.#keys.partitions.entries()) {
+    return this.#keys.partitions.every((of, partition) => {
       const end = this.#audit.log[partition]!.length
-      if (store.hash(of.group(group)).get('checkpoint')!.split('-')[1] !== String(end)) isDone = false
-      if (store.hash(of.parkedKeys(group)).size > 1) isDone = false
-    }
-    return isDone
+      if (!store.hash(of.group(group)).get('checkpoint')!.endsWith(`-${end}`)) return false
+      return store.hash(of.parkedKeys(group)).size === 1 && this.#isOwned(partition)
+    })
   }
 
   #unfinished(withinMs: number): string {

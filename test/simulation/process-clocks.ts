@@ -3,12 +3,13 @@ export interface Clocks {
   readonly now: () => number
   /** From 0 to below 1. */
   readonly random: () => number
-  /** Runs something once after so many ms, or again and again; gives how to take that back. */
-  readonly start: (ms: number, run: () => void, again: boolean) => () => void
+  /** Runs something once after so many ms, or again and again. */
+  readonly start: (ms: number, run: () => void, again: boolean) => Timer
 }
 
-interface Timer {
-  readonly cancel: () => void
+export interface Timer {
+  /** Takes it back. */
+  cancel(): void
   unref(): Timer
 }
 
@@ -16,10 +17,8 @@ type Callback = (...args: unknown[]) => void
 
 /** Puts these in place of the clocks, timers and random numbers of the whole process. Gives what puts the real ones back. */
 export function replaceClocks({ now, random, start }: Clocks): () => void {
-  const timer = (run: Callback, ms: number, args: readonly unknown[], again: boolean): Timer => {
-    const made: Timer = { cancel: start(Math.max(1, ms), () => run(...args), again), unref: () => made }
-    return made
-  }
+  const timer = (run: Callback, ms: number, args: readonly unknown[], again: boolean): Timer =>
+    start(Math.max(1, ms), args.length === 0 ? run : () => run(...args), again)
   const putBack = [
     replace(globalThis, {
       setTimeout: (run: Callback, ms = 0, ...args: unknown[]) => timer(run, ms, args, false),

@@ -1,8 +1,12 @@
 /** An entry of a stream. */
 interface StoredEntry {
   readonly id: string
+  /** Both halves of its ID. */
+  readonly place: Place
   readonly fields: readonly string[]
 }
+
+type Place = readonly [number, number]
 
 interface StreamGroup {
   lastDelivered: string
@@ -32,48 +36,50 @@ export class RedisStore {
   readonly #keys = new Map<string, Stored>()
 
   hash(key: string): Map<string, string> {
-    return this.#of(key, () => new Map<string, string>())
+    return (this.#keys.get(key) as Map<string, string> | undefined) ?? this.#keep(key, new Map())
   }
 
   sortedSet(key: string): Map<string, number> {
-    return this.#of(key, () => new Map<string, number>())
+    return (this.#keys.get(key) as Map<string, number> | undefined) ?? this.#keep(key, new Map())
   }
 
   stream(key: string): StoredStream {
-    return this.#of(key, () => ({ entries: [], lastId: '0-0', groups: new Map() }))
+    const stored = this.#keys.get(key) as StoredStream | undefined
+    return stored ?? this.#keep(key, { entries: [], lastId: '0-0', groups: new Map() })
   }
 
-  #of<T extends Stored>(key: string, make: () => T): T {
-    let stored = this.#keys.get(key) as T | undefined
-    if (!stored) this.#keys.set(key, (stored = make()))
+  #keep<T extends Stored>(key: string, stored: T): T {
+    this.#keys.set(key, stored)
     return stored
   }
 }
 
 /** Runs one of the plain commands that workers send, and answers as ioredis does. */
 export function runCommand(store: RedisStore, name: string, args: readonly string[], nowMs: number): unknown {
-  const [key = '', ...rest] = args
+  const key = args[0] ?? ''
   switch (name) {
     case 'hgetall':
       return Object.fromEntries(store.hash(key))
     case 'hget':
-      return store.hash(key).get(rest[0]!) ?? null
-    case 'hmget':
-      return rest.map((field) => store.hash(key).get(field) ?? null)
+      return store.hash(key).get(args[1]!) ?? null
+    case 'hmget': {
+      const hash = store.hash(key)
+      return args.slice(1).map((field) => hash.get(field) ?? null)
+    }
     case 'hkeys':
       return [...store.hash(key).keys()]
     case 'hset':
-      return setFields(store.hash(key), rest)
+      return setFields(store.hash(key), args.slice(1))
     case 'hdel':
-      return rest.filter((field) => store.hash(key).delete(field)).length
+      return args.slice(1).filter((field) => store.hash(key).delete(field)).length
     case 'time':
       return [String(Math.floor(nowMs / 1_000)), String(Math.floor((nowMs % 1_000) * 1_000))]
     case 'xrange':
-      return range(store.stream(key), rest[0]!, rest[1]!, Number(rest[3] ?? Number.POSITIVE_INFINITY)).map(
+      return range(store.stream(key), args[1]!, args[2]!, Number(args[4] ?? Number.POSITIVE_INFINITY)).map(
         ({ id, fields }) => [id, fields],
       )
     case 'xinfo':
-      return [...store.stream(rest[0]!).groups].map(([group, { lastDelivered, pending }]) => [
+      return [...store.stream(args[1]!).groups].map(([group, { lastDelivered, pending }]) => [
         'name',
         group,
         'pending',
@@ -82,14 +88,14 @@ export function runCommand(store: RedisStore, name: string, args: readonly strin
         lastDelivered,
       ])
     case 'xpending': {
-      const [group, from, to, count] = rest as [string, string, string, string]
+      const [, group, from, to, count] = args as [string, string, string, string, string]
       return groupOf(store.stream(key), key, group)
-        .pending.filter((id) => isWithin(id, from, to))
+        .pending.filter((id) => isWithin(placeOf(id), firstOf(from), lastOf(to)))
         .slice(0, Number(count))
         .map((id) => [id, 'headwater', 0, 1])
     }
     case 'xgroup': {
-      const [of, group, id] = rest as [string, string, string]
+      const [, of, group, id] = args as [string, string, string, string]
       const { groups } = store.stream(of)
       if (key === 'DESTROY') return groups.delete(group) ? 1 : 0
       if (key === 'SETID') {
@@ -113,7 +119,7 @@ function setFields(hash: Map<string, string>, pairs: readonly string[]): number 
 }
 
 export function addEntry(stream: StoredStream, id: string, fields: readonly string[]): void {
-  stream.entries.push({ id, fields })
+  stream.entries.push({ id, place: placeOf(id), fields })
   stream.lastId = id
 }
 
@@ -142,24 +148,37 @@ function groupOf({ groups }: StoredStream, key: string, group: string): StreamGr
 
 /** Entries from one ID to another, which may be `-`, `+` or exclusive, as `(1-2`. */
 function range({ entries }: StoredStream, from: string, to: string, count: number): StoredEntry[] {
+  const [first, last] = [firstOf(from), lastOf(to)]
   const found: StoredEntry[] = []
   for (const entry of entries) {
     if (found.length >= count) break
-    if (isWithin(entry.id, from, to)) found.push(entry)
+    if (isWithin(entry.place, first, last)) found.push(entry)
   }
   return found
 }
 
-function isWithin(id: string, from: string, to: string): boolean {
-  const isAfter = from.startsWith('(') ? compareIds(id, from.slice(1)) > 0 : compareIds(id, from) >= 0
-  return isAfter && compareIds(id, to) <= 0
+/** Both are included. */
+function isWithin(place: Place, first: Place, last: Place): boolean {
+  return comparePlaces(place, first) >= 0 && comparePlaces(place, last) <= 0
 }
 
-function compareIds(a: string, b: string): number {
-  if (a === b) return 0
-  if (a === '-' || b === '+') return -1
-  if (a === '+' || b === '-') return 1
-  const [highA, lowA] = a.split('-').map(Number) as [number, number]
-  const [highB, lowB] = b.split('-').map(Number) as [number, number]
+/** The first place of a range that begins at an ID, after one, as `(1-2`, or at `-`. */
+function firstOf(from: string): Place {
+  if (from === '-') return [0, 0]
+  if (!from.startsWith('(')) return placeOf(from)
+  const [high, low] = placeOf(from.slice(1))
+  return [high, low + 1]
+}
+
+function lastOf(to: string): Place {
+  return to === '+' ? [Number.POSITIVE_INFINITY, 0] : placeOf(to)
+}
+
+function placeOf(id: string): Place {
+  const dash = id.indexOf('-')
+  return [Number(id.slice(0, dash)), Number(id.slice(dash + 1))]
+}
+
+function comparePlaces([highA, lowA]: Place, [highB, lowB]: Place): number {
   return highA - highB || lowA - lowB
 }

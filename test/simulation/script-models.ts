@@ -161,7 +161,8 @@ function heartbeatModel({ store, keys, args: [action, worker, leaseText], nowMs 
   else members.set(worker!, nowMs + leaseMs)
   for (const [member, until] of members)
     if (until >= nowMs + leaseMs * 2) members.set(member, nowMs + leaseMs)
-  return [...members].toSorted(([a, x], [b, y]) => x - y || (a < b ? -1 : 1)).map(([member]) => member)
+  const names = [...members.keys()]
+  return names.toSorted((a, b) => members.get(a)! - members.get(b)! || (a < b ? -1 : 1))
 }
 
 function parkModel({ store, keys, args, nowMs }: ScriptCall): unknown {

@@ -11,6 +11,44 @@ export interface Network {
   refusedUntil: number
 }
 
+/** A command on its way, there and back. */
+class SentCommand implements Request {
+  readonly name: string
+  readonly args: readonly string[]
+  readonly #settle: Settle
+  readonly #answered: (command: SentCommand) => void
+  #reply: unknown
+  #error: Error | undefined
+
+  constructor(
+    name: string,
+    args: readonly (string | number)[],
+    settle: Settle,
+    answered: (command: SentCommand) => void,
+  ) {
+    this.name = name
+    this.args = args.map(String)
+    this.#settle = settle
+    this.#answered = answered
+  }
+
+  answer(reply: unknown, error?: Error): void {
+    this.#reply = reply
+    this.#error = error
+    this.#answered(this)
+  }
+
+  /** Its answer has come. */
+  settle(): void {
+    if (this.#error) this.#settle.reject(this.#error)
+    else this.#settle.resolve(this.#reply)
+  }
+
+  reject(error: Error): void {
+    this.#settle.reject(error)
+  }
+}
+
 /** A client over a network that delays and breaks. Each direction keeps its order. */
 export class SimulatedClient extends RedisCommands {
   status: 'connecting' | 'ready' | 'end' = 'connecting'
@@ -18,10 +56,10 @@ export class SimulatedClient extends RedisCommands {
   readonly #server: SimulatedRedis
   readonly #actor: Actor
   readonly #network: Network
-  readonly #pending = new Set<Settle>()
+  readonly #pending = new Set<SentCommand>()
   #session: Session | undefined
   #requests: Request[] | undefined
-  #replies: (() => void)[] | undefined
+  #replies: SentCommand[] | undefined
   #arrivesLast = 0
   #answersLast = 0
 
@@ -59,12 +97,11 @@ export class SimulatedClient extends RedisCommands {
       settle.reject(new Error("Stream isn't writeable and enableOfflineQueue options is false"))
       return
     }
-    this.#pending.add(settle)
     const session = this.#session
-    const answer: Request['answer'] = (reply, error) => {
-      if (session === this.#session) this.#answer(settle, reply, error)
-    }
-    const request = { name, args: args.map(String), answer }
+    const request = new SentCommand(name, args, settle, (answered) => {
+      if (session === this.#session) this.#answer(answered)
+    })
+    this.#pending.add(request)
     if (this.#requests) {
       this.#requests.push(request)
       return
@@ -83,28 +120,27 @@ export class SimulatedClient extends RedisCommands {
     this.#time.after(this.#arrivesLast - this.#time.now, arrive, this.#server.actor)
   }
 
-  #answer(settle: Settle, reply: unknown, error: Error | undefined): void {
-    const deliver = (): void => {
-      if (!this.#pending.delete(settle)) return
-      if (error) settle.reject(error)
-      else settle.resolve(reply)
-    }
+  #answer(answered: SentCommand): void {
     if (this.#replies) {
-      this.#replies.push(deliver)
+      this.#replies.push(answered)
       return
     }
     const at = this.#arrival(this.#answersLast)
     if (at === this.#time.now && this.#answersLast < at && this.#time.isTurnOf(this.#actor)) {
-      deliver()
+      this.#deliver(answered)
       return
     }
-    const replies = (this.#replies = [deliver])
+    const replies = (this.#replies = [answered])
     this.#answersLast = at
     const arrive = (): void => {
       if (this.#replies === replies) this.#replies = undefined
-      for (const one of replies) one()
+      for (const one of replies) this.#deliver(one)
     }
     this.#time.after(this.#answersLast - this.#time.now, arrive, this.#actor)
+  }
+
+  #deliver(answered: SentCommand): void {
+    if (this.#pending.delete(answered)) answered.settle()
   }
 
   /** When what is sent now arrives: not before what was sent before. */
@@ -133,7 +169,7 @@ export class SimulatedClient extends RedisCommands {
     if (session) this.#drop(session)
     const lost = [...this.#pending]
     this.#pending.clear()
-    for (const { reject } of lost) reject(new Error('Connection is closed.'))
+    for (const command of lost) command.reject(new Error('Connection is closed.'))
   }
 
   /** The server may learn of it late; until then it still executes what arrives, and fills blocked reads. */

@@ -6,7 +6,7 @@ import { actor, type SimulatedTime } from './simulated-time.ts'
 export interface Request {
   readonly name: string
   readonly args: readonly string[]
-  readonly answer: (reply: unknown, error?: Error) => void
+  answer(reply: unknown, error?: Error): void
 }
 
 /** Told of every script that ran, with what it answered. */
@@ -71,13 +71,15 @@ export class SimulatedRedis {
     return runCommand(this.store, name, args, this.nowMs)
   }
 
-  #script(name: string, [script, count, ...rest]: readonly string[]): unknown {
-    const sha = name === 'eval' ? digestOf(script!) : script!
+  #script(name: string, given: readonly string[]): unknown {
+    const script = given[0]!
+    const sha = name === 'eval' ? digestOf(script) : script
     if (name === 'eval') this.#known.add(sha)
     if (!this.#known.has(sha)) throw new ReplyError('NOSCRIPT No matching script. Please use EVAL.')
     const model = scriptModels.get(sha)
     if (!model) throw new Error(`There is no model of this script:\n${script}`)
-    const [keys, args] = [rest.slice(0, Number(count)), rest.slice(Number(count))]
+    const argsFrom = 2 + Number(given[1])
+    const [keys, args] = [given.slice(2, argsFrom), given.slice(argsFrom)]
     const reply = model.run({ store: this.store, keys, args, nowMs: this.nowMs })
     this.#watch(model.name, keys, args, reply)
     return reply
@@ -109,7 +111,7 @@ export class Session {
 
   receive(requests: readonly Request[]): void {
     if (this.#closed) return
-    this.#requests.push(...requests)
+    for (const request of requests) this.#requests.push(request)
     this.#work()
   }
 

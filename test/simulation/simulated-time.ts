@@ -1,5 +1,5 @@
 import type { Random } from '../support/random.ts'
-import { replaceClocks } from './process-clocks.ts'
+import { replaceClocks, type Timer } from './process-clocks.ts'
 
 /** Whoever owns what happens: a worker, a server. What belongs to a dead one never happens. */
 export interface Actor {
@@ -59,7 +59,7 @@ export class SimulatedTime {
     const giveBack = replaceClocks({
       now: () => this.#now,
       random: () => this.random.below(2 ** 30) / 2 ** 30,
-      start: (ms, callback, again) => this.#start(ms, callback, again),
+      start: (ms, callback, again) => new SimulatedTimer(this, this.#actor, ms, callback, again),
     })
     try {
       await new Promise<void>((resolve, reject) => {
@@ -93,7 +93,7 @@ export class SimulatedTime {
         this.#sink(next, 0)
         continue
       }
-      this.#remove(next)
+      this.remove(next)
       if (!of.alive) continue
       this.#now = next.at
       this.#actor = of
@@ -103,29 +103,13 @@ export class SimulatedTime {
     }
   }
 
-  /** A timer of whoever is at work now. */
-  #start(ms: number, run: () => void, again: boolean): () => void {
-    const of = this.#actor
-    const fire = (): void => {
-      if (again) happening = this.after(ms + this.#lateness(), fire, of)
-      run()
-    }
-    let happening = this.after(ms + this.#lateness(), fire, of)
-    return () => this.#remove(happening)
-  }
-
-  /** A busy program comes to its timers late. */
-  #lateness(): number {
-    return this.random.chance(0.02) ? this.random.below(80) : this.random.below(100) / 50
-  }
-
   #push(happening: Happening): void {
     this.#heap.push(happening)
     this.#rise(happening, this.#heap.length - 1)
   }
 
   /** Most timers are limits that are never reached: what is taken back must not stay until its time has come. */
-  #remove(happening: Happening): void {
+  remove(happening: Happening): void {
     const { place } = happening
     if (place < 0) return
     happening.place = -1
@@ -164,6 +148,45 @@ export class SimulatedTime {
   #put(happening: Happening, place: number): void {
     this.#heap[place] = happening
     happening.place = place
+  }
+}
+
+/** A timer of whoever was at work when it was set. */
+class SimulatedTimer implements Timer {
+  readonly #time: SimulatedTime
+  readonly #actor: Actor
+  readonly #ms: number
+  readonly #run: () => void
+  readonly #again: boolean
+  #happening: Happening
+
+  constructor(time: SimulatedTime, of: Actor, ms: number, run: () => void, again: boolean) {
+    this.#time = time
+    this.#actor = of
+    this.#ms = ms
+    this.#run = run
+    this.#again = again
+    this.#happening = this.#set()
+  }
+
+  cancel(): void {
+    this.#time.remove(this.#happening)
+  }
+
+  unref(): this {
+    return this
+  }
+
+  /** A busy program comes to its timers late. */
+  #set(): Happening {
+    const { random } = this.#time
+    const late = random.chance(0.02) ? random.below(80) : random.below(100) / 50
+    return this.#time.after(this.#ms + late, () => this.#fire(), this.#actor)
+  }
+
+  #fire(): void {
+    if (this.#again) this.#happening = this.#set()
+    this.#run()
   }
 }
 

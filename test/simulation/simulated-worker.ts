@@ -75,7 +75,7 @@ export class SimulatedWorker {
       archive: undefined,
     }
     const sink = guardSink(target.sinkOf(this.actor, network, plan.everyChange ? 'events' : 'state'), {
-      applyTimeoutMs: 2_000,
+      applyTimeoutMs: plan.applyTimeoutMs,
     })
     const health = new HealthWatch(30_000)
     this.#runner = new GroupRunner({

@@ -34,6 +34,7 @@ export function assign({ me, members, owners }: GroupView): Assignment {
 
   // Free partitions are dealt out in the order of names, so that each worker finds its own share.
   const free = owners.flatMap((owner, partition) => (owner === undefined ? [partition] : []))
+  if (free.length === 0) return { claim: [], release: [] }
   let dealt = 0
   for (const member of members.toSorted()) {
     const wants = Math.max(0, targets.get(member)! - counts.get(member)!)

@@ -45,7 +45,7 @@ export interface NamespaceWishes {
 /** The version of what is written in Redis. A program refuses to work with any other. */
 const format = 1
 /** Of each partition and collection; decision 1 says why neither more nor fewer. */
-const buckets = 8
+export const bucketsOfPartition = 8
 const partitionsDefault = 8
 export const partitionsMax = 1_024
 const collectionPrefix = 'collection:'
@@ -133,7 +133,7 @@ async function createStored(
   const proposed = [
     ['format', format],
     ['partitions', wishes.partitions ?? partitionsDefault],
-    ['buckets', buckets],
+    ['buckets', bucketsOfPartition],
     ['seed', randomBytes(8).toString('hex')],
     ['lineage', randomBytes(8).toString('hex')],
     ['durability', wishes.durability ?? 'memory'],

@@ -81,24 +81,25 @@ export class Connection {
     return client
   }
 
-  async #limit<T>(client: RedisClient, reply: Promise<T>, timeoutMs: number): Promise<T> {
-    let timer: NodeJS.Timeout | undefined
-    try {
-      return await Promise.race([
-        reply,
-        new Promise<never>((_, rejectLate) => {
-          timer = setTimeout(() => rejectLate(new AttemptTimeout(timeoutMs)), timeoutMs)
-        }),
-      ])
-    } catch (error) {
-      if (error instanceof AttemptTimeout) {
-        reply.catch(() => {}) // It may still reject, when its socket goes: nobody is left to hear it.
+  /** Around every command, so it is one promise and one timer, where a race would be five promises. */
+  #limit<T>(client: RedisClient, reply: Promise<T>, timeoutMs: number): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        reject(new AttemptTimeout(timeoutMs))
         if (client === this.#client) this.replace()
-      }
-      throw error
-    } finally {
-      clearTimeout(timer)
-    }
+      }, timeoutMs)
+      // Where it answers late, or rejects when its socket goes, nobody is left to hear it.
+      reply.then(
+        (value) => {
+          clearTimeout(timer)
+          resolve(value)
+        },
+        (error: Error) => {
+          clearTimeout(timer)
+          reject(error)
+        },
+      )
+    })
   }
 
   /** One wait for all commands that came while the client connects: each would be a listener of its own. */

@@ -13,6 +13,7 @@ import { HeadwaterError } from '../errors/headwater-error.ts'
 import { historyOf, valueAt, type Moment, type PastOfPartition } from '../log/history.ts'
 import type { ReadOptions } from '../log/read.ts'
 import type { Log } from '../namespace/log.ts'
+import { bucketsOfPartition } from '../namespace/metadata.ts'
 import { entitiesOf, type Entity } from '../state/state-reader.ts'
 import { FakePartitions } from './fake-partitions.ts'
 
@@ -49,7 +50,7 @@ export interface FakeLogOptions {
  */
 export async function fakeLog(options: FakeLogOptions): Promise<LogForApplications> {
   const { collections, namespace = 'fake', partitions = 8, now = Date.now } = options
-  const router: Router = { hasher: await createHasher(0n), partitions, buckets: 8 }
+  const router: Router = { hasher: await createHasher(0n), partitions, buckets: bucketsOfPartition }
   return new FakeLog(namespace, router, new Map(collections.map((one) => [one.name, one])), now)
 }
 

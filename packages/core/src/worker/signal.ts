@@ -8,7 +8,7 @@ export class Signal {
   }
 
   /** Settles at the next `notify`, or after `ms`. */
-  async wait(ms?: number): Promise<void> {
+  wait(ms?: number): Promise<void> {
     this.#waiting ??= new Promise((resolve) => {
       this.#wake = () => {
         this.#wake = undefined
@@ -16,12 +16,14 @@ export class Signal {
         resolve()
       }
     })
-    if (ms === undefined) return await this.#waiting
-    let timer: NodeJS.Timeout | undefined
-    try {
-      await Promise.race([this.#waiting, new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)))])
-    } finally {
-      clearTimeout(timer)
-    }
+    const waiting = this.#waiting
+    if (ms === undefined) return waiting
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      void waiting.then(() => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
   }
 }
