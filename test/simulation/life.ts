@@ -46,22 +46,23 @@ const hurryEveryMs = 100
 /** What a lease lasts of the time in which another worker has taken over, as `startWorker` has it. */
 const leaseShare = 0.75
 
+function madeOnce(key: (group: string) => string): () => string {
+  const made = key(group)
+  return () => made
+}
+
 /** The keys of production, each made once: the simulated Redis finds a text sooner that it has hashed before. */
 function keysOf(partitions: number): NamespaceKeys {
-  const made = (key: (group: string) => string): (() => string) => {
-    const text = key(group)
-    return () => text
-  }
   const keys = namespaceKeys('simulated', partitions)
   return {
     ...keys,
-    members: made(keys.members),
+    members: madeOnce(keys.members),
     partitions: keys.partitions.map((of) => ({
       ...of,
-      group: made(of.group),
-      parkedKeys: made(of.parkedKeys),
-      parked: made(of.parked),
-      dropped: made(of.dropped),
+      group: madeOnce(of.group),
+      parkedKeys: madeOnce(of.parkedKeys),
+      parked: madeOnce(of.parked),
+      dropped: madeOnce(of.dropped),
     })),
   }
 }
@@ -196,16 +197,16 @@ class Life {
     const sequence = String(log.length)
     this.#server.store.hash(header).set('sequence', sequence)
     this.#tell(() => `append: ${of.map((one) => `${one.sequence} of ${one.key}`).join(', ')}`)
-    const fields = [
-      ...['first', String(first)],
-      ...['time', String(this.#server.nowMs)],
-      ...['types', 'notes@1'],
-      ...['operations', 'p'.repeat(count)],
-      ...['versions', of.map(() => '1').join(' ')],
-      ...['keys', of.map(({ key }) => key).join('\n')],
-      ...['payloads', of.map(({ key, content }) => JSON.stringify({ content, id: key })).join('\n')],
-    ]
-    this.#server.append(stream, `1-${sequence}`, fields)
+    const fields = {
+      first: String(first),
+      time: String(this.#server.nowMs),
+      types: 'notes@1',
+      operations: 'p'.repeat(count),
+      versions: of.map(() => '1').join(' '),
+      keys: of.map(({ key }) => key).join('\n'),
+      payloads: of.map(({ key, content }) => JSON.stringify({ content, id: key })).join('\n'),
+    }
+    this.#server.append(stream, `1-${sequence}`, Object.entries(fields).flat())
   }
 
   #startWorker(): void {

@@ -36,11 +36,13 @@ export class RedisStore {
   readonly #keys = new Map<string, Stored>()
 
   hash(key: string): Map<string, string> {
-    return (this.#keys.get(key) as Map<string, string> | undefined) ?? this.#keep(key, new Map())
+    const stored = this.#keys.get(key) as Map<string, string> | undefined
+    return stored ?? this.#keep(key, new Map<string, string>())
   }
 
   sortedSet(key: string): Map<string, number> {
-    return (this.#keys.get(key) as Map<string, number> | undefined) ?? this.#keep(key, new Map())
+    const stored = this.#keys.get(key) as Map<string, number> | undefined
+    return stored ?? this.#keep(key, new Map<string, number>())
   }
 
   stream(key: string): StoredStream {
