@@ -51,6 +51,7 @@ describe('an append of what cannot be stored is refused, and leaves nothing behi
     ['a key that is no text', () => log.append(put(7))],
     ['a key that is a symbol', () => log.append(put(Symbol('a')))],
     ['a key that is bytes', () => log.append(put(Buffer.from('a')))],
+    ['a key that is a list', () => log.append(put(['a']))],
     ['a key that is a wrapped text', () => log.append(put(Object('a')))],
     ['a key that would give a text', () => log.append(put({ toString: () => 'a' }))],
     ['no value', () => log.append(notes.put(undefined as never))],
@@ -301,6 +302,23 @@ describe('an append of what looks dangerous is stored as it is:', () => {
     expect(past).toMatchObject([{ position }])
     expect((past[0] as { metadata: object }).metadata).toEqual(metadata)
   })
+
+  it('a list with properties of its own, and what is hidden in an object: without them', async () => {
+    const loose = defineCollection('loose', { schema: z.any(), key: ({ id }: { id: string }) => id })
+    await using own = await connect(server.options, { namespace: randomUUID(), collections: [loose] })
+    const value = { id: 'a', list: Object.assign([1], { x: 2 }), [Symbol('x')]: 3 }
+    await own.append(loose.put(Object.defineProperty(value, 'hidden', { value: 4 })))
+    expect(await own.get(loose, 'a')).toMatchObject({ value: { id: 'a', list: [1] } })
+    expect(Object.keys((await own.get(loose, 'a'))!.value as object)).toEqual(['id', 'list'])
+  })
+
+  it.each(['\0', '\u2028', '\ufeff', '</script>', '\u202e', '\ud83d\ude00', 'x'.repeat(1_000_000)])(
+    'the text %#',
+    async (content) => {
+      await log.append(put('text', content))
+      expect(await log.get(notes, 'text')).toMatchObject({ value: { content } })
+    },
+  )
 
   it('frozen objects, and ones without a prototype', async () => {
     const bare = Object.assign(Object.create(null) as object, { a: 1 })

@@ -67,6 +67,7 @@ const sorted = (values: readonly unknown[]): string[] =>
 describe('a file to import', () => {
   it.each<[string, string, string | Buffer, number, readonly string[]]>([
     ['half of a last line', 'ndjson', '{"id":"a"}\n{"id":"b","card":"geheim', 1, ['2 VALUE_INVALID']],
+    ['a member twice', 'ndjson', '{"id":"a","n":1,"n":2}\n', 1, []],
     ['no end of the last line', 'ndjson', '{"id":"a"}\n{"id":"b"}', 2, []],
     ['line ends of Windows and a BOM', 'ndjson', '\ufeff{"id":"a"}\r\n\r\n{"id":"b"}\r\n', 2, []],
     ['line ends of old Macs', 'ndjson', '{"id":"a"}\r{"id":"geheim"}\r', 0, ['1 VALUE_INVALID']],

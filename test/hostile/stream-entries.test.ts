@@ -102,6 +102,17 @@ describe('an entry of somebody else', () => {
     await following
   })
 
+  it('with the first ID that there can be is parked, and the log begins behind it', async () => {
+    await client.xadd(stream(), '0-1', 'hello', 'there')
+    const sink = memorySink({ collection: notes })
+    worker = await startWorker(log, { groups: { [group]: sink } })
+    await append('lamp')
+    await drained(log, group)
+    expect([...sink.entries().keys()]).toEqual(['lamp'])
+    expect(await log.parking(group).list()).toMatchObject([{ entry: '0:0-1', reason: 'CHANGE_UNREADABLE' }])
+    expect(await keysRead()).toEqual(['lamp'])
+  })
+
   it('is left out of the archive', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'archive-'))
     const store = directoryArchive(folder)
@@ -256,6 +267,7 @@ describe('a batch that somebody else has written the way we do', () => {
     ['JSON with a member twice', { payloads: '{"content":1,"id":"forged","id":"forged"}' }, 'applied'],
     ['a version far ahead', { versions: '1001' }, 'applied'],
     ['a schema version of tomorrow', { types: 'notes@999' }, 'applied'],
+    ['a delete of a key that never was', { operations: 'd', payloads: '' }, 'passed over'],
     ['a collection of somebody else', { types: 'others@1' }, 'passed over'],
     ['no key', { keys: '' }, 'parked'],
     ['five megabytes', { payloads: `{"content":"${'x'.repeat(5_000_000)}","id":"forged"}` }, 'applied'],
@@ -310,21 +322,24 @@ describe('a batch that somebody else has written the way we do', () => {
     expect(read).toEqual([{}, {}, {}])
   })
 
-  it('is told by verification, where it was applied, until the next change of its key', async () => {
-    const sink = memorySink({ collection: notes })
-    worker = await startWorker(log, { groups: { [group]: sink } })
-    await append('lamp')
-    await drained(log, group)
-    await forge('1-2', { keys: 'lamp', versions: '2', payloads: '{"content":7,"id":"lamp"}' })
-    await forge('1-3', {})
-    await drained(log, group)
-    const { differences } = await verify(log, sink, { group })
-    expect(verdicts(differences)).toEqual({ forged: 'foreign', lamp: 'foreign' })
-    await append('lamp', 2)
-    await append('forged', 2)
-    await drained(log, group)
-    expect(await verify(log, sink, { group })).toMatchObject({ equal: true })
-  })
+  it.each(['1', '2', '1001'])(
+    'is told by verification, where it was applied, until the next change of its key: of version %s',
+    async (versions) => {
+      const sink = memorySink({ collection: notes })
+      worker = await startWorker(log, { groups: { [group]: sink } })
+      await append('lamp')
+      await drained(log, group)
+      await forge('1-2', { keys: 'lamp', versions, payloads: '{"content":7,"id":"lamp"}' })
+      await forge('1-3', {})
+      await drained(log, group)
+      const { differences } = await verify(log, sink, { group })
+      expect(verdicts(differences)).toEqual({ forged: 'foreign', lamp: 'foreign' })
+      await append('lamp', 2)
+      await append('forged', 2)
+      await drained(log, group)
+      expect(await verify(log, sink, { group })).toMatchObject({ equal: true })
+    },
+  )
 
   it('counts the last of two fields of one name', async () => {
     const sink = memorySink({ collection: notes })
@@ -357,7 +372,12 @@ describe('a batch that somebody else has written the way we do', () => {
     worker = await startWorker(log, { groups: { [group]: sink } })
     await append('lamp')
     await forge('1-2', { id: '9-9', ['__proto__']: 'x', constructor: 'x', '': '', 'a\nb': '"' })
-    await forge('1-3', Object.fromEntries(Object.entries({ keys: 'last' }).toReversed()))
+    const inOrder = forgedBatch('1-3', { keys: 'last' })
+    const reversed = inOrder
+      .flatMap((field, at) => (at % 2 === 0 ? [[field, inOrder[at + 1]!]] : []))
+      .toReversed()
+    await client.call('XADD', stream(), '1-3', ...reversed.flat())
+    await client.hset(partitionKeys(log, group).header, 'sequence', '3')
     await append('desk')
     await drained(log, group)
     expect([...sink.entries().keys()]).toEqual(['lamp', 'forged', 'last', 'desk'])

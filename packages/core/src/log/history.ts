@@ -5,6 +5,7 @@ import { compareStamps, type Stamp } from '../change/stamp.ts'
 import { parseVersion, type Version } from '../change/version.ts'
 import type { AnyCollection, CollectionOf } from '../collection/collection.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
+import { quoted } from '../errors/quoted.ts'
 import type { Entity } from '../state/state-reader.ts'
 
 /** A moment of one key: as of one of its versions, a time (ms since 1970 by the clock of the Redis server), or a position. */
@@ -87,16 +88,27 @@ export async function valueAt<T>(
   return undefined
 }
 
+/** In ms since 1970. @throws HeadwaterError OPTION_INVALID */
+export function checkedTime(time: number | Date): number {
+  const ms = time instanceof Date ? time.getTime() : time
+  if (Number.isFinite(ms)) return ms
+  throw new HeadwaterError(
+    'OPTION_INVALID',
+    `time ${quoted(time)} is no time: give a Date, or ms since 1970.`,
+  )
+}
+
 async function stampOf(
   { partition, stampAt }: PastOfPartition,
   moment: Moment,
 ): Promise<Stamp | 'before everything' | undefined> {
-  if ('time' in moment) {
-    const time = moment.time instanceof Date ? moment.time.getTime() : moment.time
-    if (!Number.isFinite(time))
-      throw new HeadwaterError('OPTION_INVALID', `time ${String(moment.time)} is no time.`)
-    return (await stampAt(time)) ?? 'before everything'
+  if (typeof moment !== 'object' || moment === null) {
+    throw new HeadwaterError(
+      'OPTION_INVALID',
+      `${quoted(moment)} is no moment: give { version }, { time } or { position }.`,
+    )
   }
+  if ('time' in moment) return (await stampAt(checkedTime(moment.time))) ?? 'before everything'
   if ('version' in moment) {
     parseVersion(moment.version)
     return undefined

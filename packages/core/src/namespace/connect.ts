@@ -6,6 +6,7 @@ import { createHasher } from '../change/content-hash.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { quoted } from '../errors/quoted.ts'
 import { Connection } from '../redis/connection.ts'
+import { isCluster } from '../redis/node-of-key.ts'
 import { attemptMsDefault, persist } from '../redis/persist.ts'
 import { clientFactory, type Credentials, type RedisTarget } from '../redis/target.ts'
 import type { Durability } from './durability.ts'
@@ -57,6 +58,7 @@ export async function connect(target: RedisTarget, options: ConnectOptions): Pro
     new Connection(() => createClient(`headwater:${namespace}:${purpose}`))
   const connection = openConnection('commands')
   try {
+    await checkDatabase(connection, deadlineMs)
     const { metadata, keys } = await openNamespace(connection, namespace, options, collections, deadlineMs)
     return new Log({
       namespace,
@@ -76,6 +78,15 @@ export async function connect(target: RedisTarget, options: ConnectOptions): Pro
     connection.close()
     throw error
   }
+}
+
+/** A client is told when its database is none, and goes on in database 0: two logs of one name would be one. */
+async function checkDatabase(connection: Connection, deadlineMs: number): Promise<void> {
+  const options = { doing: 'the choice of a database', deadlineMs }
+  await persist(connection, options, async (client) => {
+    const { db = 0 } = isCluster(client) ? {} : client.options
+    if (db !== 0) await client.select(db)
+  })
 }
 
 async function timeOf(connection: Connection, deadlineMs: number): Promise<number> {

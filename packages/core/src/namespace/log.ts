@@ -21,7 +21,7 @@ import { checkGroupName } from '../group/group-name.ts'
 import { groupNames, groupStatus, type PartitionStatus } from '../group/group-status.ts'
 import { AppliedWatch, type AppliedAnswer, type WhenAppliedOptions } from '../group/when-applied.ts'
 import { readHeader } from '../log/header.ts'
-import { historyOf, valueAt, type Moment } from '../log/history.ts'
+import { checkedTime, historyOf, valueAt, type Moment } from '../log/history.ts'
 import { pastOf } from '../log/look-back.ts'
 import { readRange, type RangeOptions } from '../log/range.ts'
 import { readPartition, type ReadOptions } from '../log/read.ts'
@@ -271,7 +271,7 @@ export class Log implements AsyncDisposable {
   async positionAt(partition: number, time: number | Date): Promise<Position | 'beginning'> {
     if (this.#closed) throw this.#closedError('positionAt')
     const { stampAt } = pastOf(this.#rangeOf(partition), this.namespace)
-    const stamp = await stampAt(Number(time))
+    const stamp = await stampAt(checkedTime(time))
     return stamp ? formatPosition(partition, stamp) : 'beginning'
   }
 

@@ -10,7 +10,7 @@ import type { AnyCollection, CollectionOf } from '../collection/collection.ts'
 import type { Decider } from '../collection/decider.ts'
 import { checkKnown } from '../collection/known-collections.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
-import { historyOf, valueAt, type Moment, type PastOfPartition } from '../log/history.ts'
+import { checkedTime, historyOf, valueAt, type Moment, type PastOfPartition } from '../log/history.ts'
 import type { ReadOptions } from '../log/read.ts'
 import type { Log } from '../namespace/log.ts'
 import { bucketsOfPartition } from '../namespace/metadata.ts'
@@ -189,7 +189,7 @@ class FakeLog implements LogForApplications {
   async positionAt(partition: number, time: number | Date): Promise<Position | 'beginning'> {
     this.#checkOpen('positionAt')
     this.#checkPartition(partition)
-    const stamp = await this.#past(partition).stampAt(Number(time))
+    const stamp = await this.#past(partition).stampAt(checkedTime(time))
     return stamp ? formatPosition(partition, stamp) : 'beginning'
   }
 
