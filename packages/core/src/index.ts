@@ -130,13 +130,9 @@ export { scrub, type ScrubFinding, type ScrubOptions, type ScrubReport } from '.
 export type { ScrubProgress, ScrubStatus } from './proof/scrub-progress.ts'
 export type { CheckResult, PartitionProof } from './proof/partition-proof.ts'
 export type { GroupHealth, ProofHealth } from './worker/group-health.ts'
-export {
-  startWorker,
-  type GroupOptions,
-  type Worker,
-  type WorkerHealth,
-  type WorkerOptions,
-} from './worker/worker.ts'
+export type { GroupOptions } from './worker/group-settings.ts'
+export { startWorker, type Worker, type WorkerHealth } from './worker/worker.ts'
+export type { WorkerOptions } from './worker/worker-settings.ts'
 export type { WorkerEvent } from './worker/worker-event.ts'
 export type { Backoff } from './redis/backoff.ts'
 export {

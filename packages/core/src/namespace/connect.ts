@@ -3,6 +3,7 @@ import { producerAt } from '../append/producer.ts'
 import type { ArchiveStore } from '../archive/archive-store.ts'
 import type { AnyCollection } from '../collection/collection.ts'
 import { createHasher } from '../change/content-hash.ts'
+import { checkInteger } from '../errors/check-integer.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { quoted } from '../errors/quoted.ts'
 import { Connection } from '../redis/connection.ts'
@@ -105,9 +106,7 @@ function checkOptions(options: ConnectOptions): void {
     min: number,
     max: number,
   ): void => {
-    const value = options[name]
-    if (value === undefined || (Number.isInteger(value) && value >= min && value <= max)) return
-    invalid(`${name} ${quoted(value)} must be an integer from ${min} to ${max}.`)
+    if (options[name] !== undefined) checkInteger(name, options[name], min, max)
   }
   integer('partitions', 1, partitionsMax)
   integer('replicas', 0, 100)
