@@ -68,7 +68,7 @@ describe('a question about the past that is none is refused:', () => {
   )
 
   it.each([[-1], [1.5], [Number.NaN], [99], [null], ['__proto__']])('partition %s', async (partition) => {
-    const first = () => firstOf(log.read(partition as never, 'beginning'))
+    const first = async () => await firstOf(log.read(partition as never, 'beginning'))
     expect(await refusalOf(first)).toEqual(refused)
     expect(await refusalOf(() => log.end(partition as never))).toEqual(refused)
     expect(await refusalOf(() => log.positionAt(partition as never, 0))).toEqual(refused)
@@ -77,7 +77,7 @@ describe('a question about the past that is none is refused:', () => {
   it.each([['x'], [5], [null], ['0:1'], ['1:1-1'], ['0:99999999999999999-1'], ['0:1-99999']])(
     'what comes after the position %s',
     async (from) => {
-      const first = () => firstOf(log.read(0, from as never))
+      const first = async () => await firstOf(log.read(0, from as never))
       expect(await refusalOf(first)).toEqual(refused)
     },
   )
