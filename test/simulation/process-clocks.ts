@@ -1,3 +1,5 @@
+import { SimulatedAbort } from './simulated-abort.ts'
+
 /** Where a process gets its time and its chance from. */
 export interface Clocks {
   readonly now: () => number
@@ -15,7 +17,10 @@ export interface Timer {
 
 type Callback = (...args: unknown[]) => void
 
-/** Puts these in place of the clocks, timers and random numbers of the whole process. Gives what puts the real ones back. */
+/**
+ * Puts these in place of the clocks, timers and random numbers of the whole process, and a light `AbortController` beside them.
+ * Gives what puts the real ones back.
+ */
 export function replaceClocks({ now, random, start }: Clocks): () => void {
   const timer = (run: Callback, ms: number, args: readonly unknown[], again: boolean): Timer =>
     start(Math.max(1, ms), args.length === 0 ? run : () => run(...args), again)
@@ -25,6 +30,7 @@ export function replaceClocks({ now, random, start }: Clocks): () => void {
       setInterval: (run: Callback, ms = 0, ...args: unknown[]) => timer(run, ms, args, true),
       clearTimeout: clear,
       clearInterval: clear,
+      AbortController: SimulatedAbort,
     }),
     replace(performance, { now }),
     replace(Date, { now: () => Math.floor(now()) }),

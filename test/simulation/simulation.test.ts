@@ -13,6 +13,7 @@ const clocks = (): unknown[] => [
   Reflect.get(Math, 'random'),
   setTimeout,
   setInterval,
+  AbortController,
 ]
 const own = clocks()
 const lives: LifeReport[] = []
