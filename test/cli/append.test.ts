@@ -1,17 +1,14 @@
 import { fileURLToPath } from 'node:url'
 import { connect } from '@headwater/core'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { headwater, lastLine } from './headwater.ts'
-import { changesOf, product, products, Shop } from './shop.ts'
+import { openShop, shop } from './opened-shop.ts'
+import { changesOf, product, products } from './shop.ts'
 
 const config = fileURLToPath(new URL('shop.config.ts', import.meta.url))
 const lamp = JSON.stringify(product('lamp'))
 
-let shop: Shop
-beforeAll(async () => {
-  shop = await Shop.open()
-})
-afterAll(() => shop[Symbol.asyncDispose]())
+openShop()
 
 describe('headwater append', () => {
   it('puts a value that fits the definition of the config, and refuses one that does not', async () => {

@@ -5,20 +5,19 @@ import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { headwater, lastLine } from './headwater.ts'
-import { Shop } from './shop.ts'
+import { openShop, shop } from './opened-shop.ts'
 
 const config = fileURLToPath(new URL('./shop.config.ts', import.meta.url))
-let shop: Shop
 let client: Redis
 
+openShop()
+
 beforeAll(async () => {
-  shop = await Shop.open()
   client = new Redis(shop.server.options)
 })
 
 afterAll(async () => {
   client.disconnect()
-  await shop[Symbol.asyncDispose]()
 })
 
 const call = (namespace: string, file: string, ...args: readonly string[]) =>

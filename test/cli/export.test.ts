@@ -14,20 +14,21 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { counters } from './counters.config.ts'
 import { headwater, lastLine } from './headwater.ts'
-import { product, products, Shop } from './shop.ts'
+import { openShop, shop } from './opened-shop.ts'
+import { product, products } from './shop.ts'
 
 const config = fileURLToPath(new URL('shop.config.ts', import.meta.url))
 const countersConfig = fileURLToPath(new URL('counters.config.ts', import.meta.url))
 
-let shop: Shop
 let folder: string
+
+openShop()
+
 beforeAll(async () => {
-  shop = await Shop.open()
   folder = mkdtempSync(join(tmpdir(), 'headwater-export-test-'))
 })
 afterAll(async () => {
   rmSync(folder, { recursive: true })
-  await shop[Symbol.asyncDispose]()
 })
 
 interface Exported {

@@ -1,16 +1,13 @@
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { headwater, lastLine } from './headwater.ts'
-import { product, products, Shop, visits } from './shop.ts'
+import { openShop, shop } from './opened-shop.ts'
+import { product, products, visits } from './shop.ts'
 
 const config = fileURLToPath(new URL('shop.config.ts', import.meta.url))
 
-let shop: Shop
-beforeAll(async () => {
-  shop = await Shop.open()
-})
-afterAll(() => shop[Symbol.asyncDispose]())
+openShop()
 
 describe('headwater get', () => {
   it('shows value, version and position of a key, without any config', async () => {

@@ -1,17 +1,14 @@
 import { fileURLToPath } from 'node:url'
 import { connect } from '@headwater/core'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { counters } from './counters.config.ts'
 import { everyLine, headwater, lastLine } from './headwater.ts'
-import { product, products, Shop, visits } from './shop.ts'
+import { openShop, shop } from './opened-shop.ts'
+import { product, products, visits } from './shop.ts'
 
 const config = fileURLToPath(new URL('shop.config.ts', import.meta.url))
 
-let shop: Shop
-beforeAll(async () => {
-  shop = await Shop.open()
-})
-afterAll(() => shop[Symbol.asyncDispose]())
+openShop()
 
 describe('headwater history', () => {
   it('shows every change of a key in order, and of no other key', async () => {

@@ -7,7 +7,8 @@ import { startRedis } from '@headwater/local-servers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { Call, headwater, lastLine } from './headwater.ts'
-import { changesOf, product, products, Shop } from './shop.ts'
+import { openShop, shop } from './opened-shop.ts'
+import { changesOf, product, products } from './shop.ts'
 
 const config = fileURLToPath(new URL('shop.config.ts', import.meta.url))
 
@@ -21,15 +22,15 @@ interface ImportResult {
   readonly interrupted?: string
 }
 
-let shop: Shop
 let folder: string
+
+openShop()
+
 beforeAll(async () => {
-  shop = await Shop.open()
   folder = mkdtempSync(join(tmpdir(), 'headwater-import-'))
 })
 afterAll(async () => {
   rmSync(folder, { recursive: true })
-  await shop[Symbol.asyncDispose]()
 })
 
 /** Without definitions, as the log was made by the command. */

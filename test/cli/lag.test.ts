@@ -1,14 +1,11 @@
 import { applied, memorySink, retry, HeadwaterError, startWorker, type Sink } from '@headwater/core'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { Call, everyLine, headwater, lastLine, terminalCommand } from './headwater.ts'
-import { product, products, Shop } from './shop.ts'
+import { openShop, shop } from './opened-shop.ts'
+import { product, products } from './shop.ts'
 
-let shop: Shop
-beforeAll(async () => {
-  shop = await Shop.open()
-})
-afterAll(() => shop[Symbol.asyncDispose]())
+openShop()
 
 /** A sink that takes what is offered only while it may. */
 function pausableSink(): { sink: Sink; resume: () => void } {

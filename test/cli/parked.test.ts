@@ -7,22 +7,19 @@ import {
   type Sink,
   type Worker,
 } from '@headwater/core'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { intercepted } from '../support/intercepted-sink.ts'
 import { headwater, lastLine, type Ended } from './headwater.ts'
-import { product, products, Shop } from './shop.ts'
+import { openShop, shop } from './opened-shop.ts'
+import { product, products } from './shop.ts'
 
-let shop: Shop
 let namespace: string
 let log: Log
 let worker: Worker
 let rejects: boolean
 
-beforeAll(async () => {
-  shop = await Shop.open()
-})
-afterAll(() => shop[Symbol.asyncDispose]())
+openShop()
 
 beforeEach(async () => {
   namespace = shop.namespace()

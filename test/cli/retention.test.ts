@@ -2,16 +2,13 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { memorySink, startWorker } from '@headwater/core'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { drained } from '../worker/test-log.ts'
 import { headwater, lastLine } from './headwater.ts'
-import { product, products, Shop } from './shop.ts'
+import { openShop, shop } from './opened-shop.ts'
+import { product, products } from './shop.ts'
 
-let shop: Shop
-beforeAll(async () => {
-  shop = await Shop.open()
-})
-afterAll(() => shop[Symbol.asyncDispose]())
+openShop()
 
 /** A log of four changes that a group has applied, its worker gone, and of two more. */
 async function openApplied(): Promise<{ at: string[]; namespace: string }> {

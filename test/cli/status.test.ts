@@ -8,16 +8,13 @@ import {
   type Sink,
 } from '@headwater/core'
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { headwater, lastLine } from './headwater.ts'
-import { product, products, Shop } from './shop.ts'
+import { openShop, shop } from './opened-shop.ts'
+import { product, products } from './shop.ts'
 
-let shop: Shop
-beforeAll(async () => {
-  shop = await Shop.open()
-})
-afterAll(() => shop[Symbol.asyncDispose]())
+openShop()
 
 const refusal = new HeadwaterError('SINK_REJECTED', 'Not this one.')
 

@@ -1,13 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { Call, everyLine, headwater, lastLine } from './headwater.ts'
-import { changesOf, product, products, Shop } from './shop.ts'
+import { openShop, shop } from './opened-shop.ts'
+import { changesOf, product, products } from './shop.ts'
 
-let shop: Shop
-beforeAll(async () => {
-  shop = await Shop.open()
-})
-afterAll(() => shop[Symbol.asyncDispose]())
+openShop()
 
 interface TailedChange {
   readonly position: string
