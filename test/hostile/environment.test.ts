@@ -221,6 +221,14 @@ describe('an environment that lacks what is usual', () => {
     expect(lastLine(ended)).toMatchObject({ error: { code } })
   })
 
+  it('with passwords shows none of them in its help', async () => {
+    const env = { REDIS_URL: `redis://anna:${secret}@host`, HEADWATER_HTTP_TOKEN: secret }
+    for (const args of [['--help'], ['run', '--help'], ['status', '-h']]) {
+      const { ending, stdout, stderr } = await call(args, { env })
+      expect([ending, `${stdout}${stderr}`.includes(secret), stdout.length > 100]).toEqual([0, false, true])
+    }
+  })
+
   it('in which a folder is none leaves files where they would be without it', async () => {
     for (const value of ['undefined', 'null', 'true ', '']) {
       const file = `from-${value.trim()}.ndjson`

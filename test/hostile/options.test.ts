@@ -38,6 +38,7 @@ describe('a Redis that cannot be one is refused, without its password:', () => {
     ['another protocol', `http://user:${secret}@host`],
     ['a file', `file:///etc/${secret}`],
     ['a port above all', `redis://user:${secret}@host:65536`],
+    ['port 0', `redis://user:${secret}@host:0`],
     ['a port that is text', `redis://user:${secret}@host:port`],
     ['a port and more', `redis://user:${secret}@host:6379abc`],
     ['a port with a fraction', `redis://user:${secret}@host:6379.5`],
@@ -84,6 +85,8 @@ describe('options of connect that cannot be are refused:', () => {
     ['a namespace that cannot be told', { namespace: Object.create(null) as unknown }],
     ['partitions that cannot be told', { partitions: Object.create(null) as unknown }],
     ['partitions that are a big integer', { partitions: 8n }],
+    ['an option that is misspelt', { partitons: 8 }],
+    ['an option called constructor', { constructor: 8 }],
     ['no partitions', { partitions: 0 }],
     ['fewer', { partitions: -1 }],
     ['parts of them', { partitions: 1.5 }],
@@ -116,6 +119,8 @@ describe('options of a worker that cannot be are refused:', () => {
     ['groups that are none', { groups: 'copy' }],
     ['a group of null', { groups: { copy: null } }],
     ['a group without a sink', { groups: { copy: {} } }],
+    ['an option of a group', { concurrency: 1 }],
+    ['an option called __proto__', JSON.parse('{"__proto__":{}}')],
     ['a lease of nothing', { leaseMs: 0 }],
     ['a lease as text', { leaseMs: '15s' }],
     ['a lease of a moment', { leaseMs: 1 }],
@@ -136,6 +141,8 @@ describe('options of a worker that cannot be are refused:', () => {
   })
 
   it.each<[string, unknown]>([
+    ['an option of the worker', { leaseMs: 5_000 }],
+    ['an option that is misspelt', { concurency: 1 }],
     ['concurrency of nothing', { concurrency: 0 }],
     ['more concurrency than the sink has', { concurrency: 99 }],
     ['time for nothing', { applyTimeoutMs: 0 }],

@@ -4,6 +4,7 @@ import type { ArchiveStore } from '../archive/archive-store.ts'
 import type { AnyCollection } from '../collection/collection.ts'
 import { createHasher } from '../change/content-hash.ts'
 import { checkInteger } from '../errors/check-integer.ts'
+import { checkNames } from '../errors/check-names.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { quoted } from '../errors/quoted.ts'
 import { Connection } from '../redis/connection.ts'
@@ -44,6 +45,20 @@ export interface ConnectOptions {
 }
 
 const hourMs = 3_600_000
+
+const optionNames: Record<keyof ConnectOptions, true> = {
+  namespace: true,
+  collections: true,
+  create: true,
+  partitions: true,
+  durability: true,
+  replicas: true,
+  credentials: true,
+  deadlineMs: true,
+  attemptMs: true,
+  idempotencyWindowMs: true,
+  archive: true,
+}
 
 /**
  * Opens a log, and creates it where it does not exist.
@@ -101,6 +116,7 @@ function checkOptions(options: ConnectOptions): void {
   if (typeof namespace !== 'string' || !/^[a-zA-Z0-9_.-]{1,64}$/.test(namespace)) {
     invalid(`namespace ${quoted(namespace)} must be 1 to 64 of letters, digits, "_", "." and "-".`)
   }
+  checkNames('connect', options, optionNames)
   const integer = (
     name: 'partitions' | 'replicas' | 'deadlineMs' | 'attemptMs' | 'idempotencyWindowMs',
     min: number,

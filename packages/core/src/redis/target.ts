@@ -151,6 +151,8 @@ function parseUrl(text: string): RedisOptions {
   if (url.protocol === 'unix:') return { ...options, path: decoded(url.pathname) }
   const host = url.hostname.replace(/^\[|\]$/g, '') || 'localhost'
   if (url.protocol === 'rediss:') options.tls = { servername: host }
+  if (url.port === '0')
+    throw new HeadwaterError('OPTION_INVALID', 'Nothing listens at port 0, which the Redis URL names.')
   return { ...options, host, port: Number(url.port || 6379) }
 }
 

@@ -1,5 +1,6 @@
 import { checkStart, type GroupStart } from '../copy/group-start.ts'
 import { checkInteger } from '../errors/check-integer.ts'
+import { checkNames } from '../errors/check-names.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { checkGroupName } from '../group/group-name.ts'
 import { logParts, type Log } from '../namespace/log.ts'
@@ -54,9 +55,22 @@ export interface GroupSettings {
 
 const dayMs = 86_400_000
 
+const optionNames: Record<keyof GroupOptions, true> = {
+  sink: true,
+  coalesce: true,
+  concurrency: true,
+  applyTimeoutMs: true,
+  parking: true,
+  attemptsMax: true,
+  deathsMax: true,
+  start: true,
+  copyKeysPerSecond: true,
+}
+
 /** @throws HeadwaterError OPTION_INVALID, COLLECTION_UNKNOWN, SINK_CONTRACT, STATE_REQUIRED */
 export function groupSettings(log: Log, group: string, given: AnySink | GroupOptions): GroupSettings {
   checkGroupName(group)
+  if (given && 'sink' in given) checkNames(`Group ${group}`, given, optionNames)
   const {
     sink,
     coalesce = true,

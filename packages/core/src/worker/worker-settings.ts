@@ -1,4 +1,5 @@
 import { checkInteger } from '../errors/check-integer.ts'
+import { checkNames } from '../errors/check-names.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { quoted } from '../errors/quoted.ts'
 import type { Backoff } from '../redis/backoff.ts'
@@ -54,6 +55,20 @@ export interface WorkerSettings {
 const hourMs = 3_600_000
 const dayMs = 24 * hourMs
 
+const optionNames: Record<keyof WorkerOptions, true> = {
+  groups: true,
+  leaseMs: true,
+  drainMs: true,
+  prefetch: true,
+  retry: true,
+  name: true,
+  onEvent: true,
+  logger: true,
+  stalledAfterMs: true,
+  markEveryMs: true,
+  scrubKeysPerSecond: true,
+}
+
 /** @throws HeadwaterError OPTION_INVALID */
 export function workerSettings(options: WorkerOptions | undefined): WorkerSettings {
   const { groups, name, leaseMs = 15_000, drainMs = 10_000, stalledAfterMs = 30_000 } = options ?? {}
@@ -62,6 +77,7 @@ export function workerSettings(options: WorkerOptions | undefined): WorkerSettin
   const prefetch = { changes: ahead?.changes ?? 1_000, size: ahead?.size ?? 1_048_576 }
   if (typeof groups !== 'object' || groups === null)
     throw new HeadwaterError('OPTION_INVALID', 'groups of a worker must be an object of sinks by group.')
+  checkNames('A worker', options!, optionNames)
   checkInteger('prefetch.changes', prefetch.changes, 1, 1_000_000)
   checkInteger('prefetch.size', prefetch.size, 1, 2 ** 30)
   checkInteger('retry.firstMs', retry.firstMs, 1, dayMs)
