@@ -3,20 +3,9 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { codeBlocks, root, type CodeBlock } from './code-blocks.ts'
+import { pages } from './pages.ts'
 
-const folders = ['docs', 'docs/decisions', 'packages', 'packages/adapters', 'examples']
-const pages = [
-  ...readdirSync(root).filter((name) => name.endsWith('.md')),
-  ...folders.flatMap((folder) =>
-    readdirSync(`${root}${folder}`, { withFileTypes: true }).flatMap((entry) => {
-      if (entry.isFile() && entry.name.endsWith('.md')) return [`${folder}/${entry.name}`]
-      if (!entry.isDirectory()) return []
-      const inside = readdirSync(`${root}${folder}/${entry.name}`)
-      return inside.filter((name) => name.endsWith('.md')).map((name) => `${folder}/${entry.name}/${name}`)
-    }),
-  ),
-]
-const blocks = [...new Set(pages)].flatMap(codeBlocks).filter(({ language }) => language === 'ts')
+const blocks = pages.flatMap(codeBlocks).filter(({ language }) => language === 'ts')
 const prelude = readFileSync(new URL('./prelude.ts', import.meta.url), 'utf8')
 const preludeNames = [...prelude.matchAll(/^export (?:declare )?(?:const|function|interface) (\w+)/gm)].map(
   ([, name]) => name!,
