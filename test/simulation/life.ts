@@ -7,6 +7,7 @@ import { memorySink } from '../../packages/core/src/sink/memory-sink.ts'
 import { z } from 'zod'
 import { Random } from '../support/random.ts'
 import { Audit } from './audit.ts'
+import { epochNow, openEpoch } from './epoch-model.ts'
 import type { Plan, Trouble } from './plan.ts'
 import type { Network } from './simulated-client.ts'
 import { SimulatedRedis } from './simulated-redis.ts'
@@ -170,11 +171,12 @@ class Life {
 
   /** As the scripts leave it that create a log and register a group. */
   #register(): void {
-    const { store } = this.#server
+    const { store, replicationId, nowMs } = this.#server
     if (this.#plan.scriptsKnown) this.#server.knowScripts()
     for (const of of this.#keys.partitions) {
-      const header = { epoch: '1', sequence: '0', 'epoch:1': '0 0123456789ab 1' }
-      for (const [field, value] of Object.entries(header)) store.hash(of.header).set(field, value)
+      const header = store.hash(of.header)
+      header.set('sequence', '0')
+      openEpoch(header, replicationId, { epoch: 1, sequence: 0 }, nowMs)
       const record = { token: '0', checkpoint: '0-0', saved: '0-0' }
       for (const [field, value] of Object.entries(record)) store.hash(of.group(group)).set(field, value)
       store.hash(of.parkedKeys(group)).set('', '')
@@ -193,20 +195,24 @@ class Life {
       content: this.#random.below(1_000_000),
     }))
     log.push(...of)
-    const { header, log: stream } = this.#keys.partitions[partition]!
+    const keys = this.#keys.partitions[partition]!
+    const { store, replicationId, nowMs } = this.#server
+    const header = store.hash(keys.header)
+    const now = epochNow(header, replicationId, nowMs)
+    if (now.opens) openEpoch(header, replicationId, now, nowMs)
     const sequence = String(log.length)
-    this.#server.store.hash(header).set('sequence', sequence)
+    header.set('sequence', sequence)
     this.#tell(() => `append: ${of.map((one) => `${one.sequence} of ${one.key}`).join(', ')}`)
     const fields = {
       first: String(first),
-      time: String(this.#server.nowMs),
+      time: String(nowMs),
       types: 'notes@1',
       operations: 'p'.repeat(count),
       versions: of.map(() => '1').join(' '),
       keys: of.map(({ key }) => key).join('\n'),
       payloads: of.map(({ key, content }) => JSON.stringify({ content, id: key })).join('\n'),
     }
-    this.#server.append(stream, `1-${sequence}`, Object.entries(fields).flat())
+    this.#server.append(keys.log, `${now.epoch}-${sequence}`, Object.entries(fields).flat())
   }
 
   #startWorker(): void {
@@ -289,6 +295,12 @@ class Life {
         break
       case 'destroy the group':
         this.#server.store.stream(of.log).groups.delete(group)
+        break
+      case 'fail over':
+        // To a replica that has everything: only that it is another server can be told.
+        this.#server.replicationId = random.bytes(20).toString('hex')
+        this.#server.forgetScripts()
+        for (const one of this.#workers) one.cut()
         break
       case 'target down':
         ailments.downUntil = lasting()

@@ -11,6 +11,7 @@ const troubles = [
   'set the clock',
   'forget scripts',
   'destroy the group',
+  'fail over',
   'target down',
   'lose calls',
   'reject a key',

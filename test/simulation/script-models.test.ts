@@ -104,6 +104,7 @@ type Move =
         | 'destroy the group'
         | 'restore the group'
         | 'damage'
+        | 'fail over'
     }
 
 // One of them does most, or it would seldom be the owner.
@@ -159,6 +160,7 @@ const move: fc.Arbitrary<Move> = fc.oneof(
         'destroy the group',
         'restore the group',
         'damage',
+        'fail over',
       ),
     }),
   },
@@ -297,6 +299,9 @@ class Side {
         return await client.xgroup('DESTROY', this.#of.log, group)
       case 'damage':
         return await client.hset(this.#of.group(group), 'damage', 'Something is missing.')
+      case 'fail over':
+        // As it is when another server has the data: the header knows another one.
+        return await client.hset(this.#of.header, 'replication-id', 'another')
       case 'restore the group':
         return await client
           .xgroup('CREATE', this.#of.log, group, '1-1')
@@ -310,7 +315,8 @@ class Side {
   async state(): Promise<unknown> {
     const { client } = this
     const of = this.#of
-    const [record, markers, parked, log, groups] = await Promise.all([
+    const [header, record, markers, parked, log, groups] = await Promise.all([
+      client.hgetall(of.header),
       client.hgetall(of.group(group)),
       client.hgetall(of.parkedKeys(group)),
       client.xrange(of.parked(group), '-', '+'),
@@ -323,6 +329,8 @@ class Side {
     const signs = await this.#direct.signs(this.keys.members(group))
     const { expires, committed, parks, 'parks-over': over, ...rest } = record
     return {
+      // Without when an epoch began.
+      header: Object.entries(header).map(([field, value]) => [field, value.split(' ').slice(0, 2)]),
       record: rest,
       leaseLeft: expires === undefined ? undefined : Math.round((Number(expires) - now) / 1_000_000),
       signs: Object.fromEntries(signs.map(([name, until]) => [name, Math.round((until - now) / 1_000_000)])),
@@ -373,6 +381,7 @@ describe('the models of the scripts that workers run', () => {
       fc.asyncProperty(fc.array(move, { minLength: 5, maxLength: 60, size: 'max' }), async (moves) => {
         const time = new SimulatedTime(new Random(1))
         const model = new SimulatedRedis(time, () => {})
+        model.replicationId = replicationId
         const realNow = async (): Promise<number> => {
           const [seconds, microseconds] = await real.time()
           return Number(seconds) * 1_000 + Math.floor(Number(microseconds) / 1_000)

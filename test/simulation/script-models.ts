@@ -11,6 +11,7 @@ import { source as freedKey } from '../../packages/core/src/parking/freed-key.lu
 import { source as noteOffer } from '../../packages/core/src/parking/note-offer.lua.ts'
 import { source as park } from '../../packages/core/src/parking/park.lua.ts'
 import { source as refuseRedrive } from '../../packages/core/src/parking/refuse-redrive.lua.ts'
+import { epochNow, openEpoch } from './epoch-model.ts'
 import { addEntry, type RedisStore } from './redis-store.ts'
 
 interface ScriptCall {
@@ -19,6 +20,8 @@ interface ScriptCall {
   readonly args: readonly string[]
   /** By the clock of the server, whole ms. */
   readonly nowMs: number
+  /** By which a server tells which one it is. */
+  readonly replicationId: string
 }
 
 interface ScriptModel {
@@ -44,8 +47,6 @@ interface Marker {
 /**
  * What the Lua scripts do that workers run, written once more in TypeScript, by the digest under which they are called: a script
  * that changes is not found here any more. That they do the same is what `script-models.test.ts` shows on a real Redis.
- *
- * Not modelled: that a server may change its replication id, by which a script notices a failover.
  */
 export const scriptModels: ReadonlyMap<string, ScriptModel> = new Map(
   (
@@ -67,11 +68,12 @@ export const scriptModels: ReadonlyMap<string, ScriptModel> = new Map(
   ]),
 )
 
-function leaseModel({ store, keys, args, nowMs }: ScriptCall): unknown {
+function leaseModel({ store, keys, args, nowMs, replicationId }: ScriptCall): unknown {
   const [action, caller, leaseText, token] = args as [string, string, string, string]
   const [header, group] = keys.map((key) => store.hash(key)) as [Map<string, string>, Map<string, string>]
   if (!header.has('sequence') || !group.has('token')) return ['missing']
-  const [epochNow, sequence] = [Number(header.get('epoch')), Number(header.get('sequence'))]
+  const now = epochNow(header, replicationId, nowMs)
+  const { sequence } = now
   const leaseMs = Number(leaseText)
   const owner = group.get('owner')
   const takes = action === 'acquire' || action === 'take'
@@ -87,6 +89,7 @@ function leaseModel({ store, keys, args, nowMs }: ScriptCall): unknown {
     for (const field of ['owner', 'expires', 'taken', 'hand']) group.delete(field)
     return ['released']
   }
+  if (now.opens) openEpoch(header, replicationId, now, nowMs)
   if (takes) {
     group.set('token', String(Number(group.get('token')) + 1))
     group.delete('taken')
@@ -108,7 +111,7 @@ function leaseModel({ store, keys, args, nowMs }: ScriptCall): unknown {
   group.set('expires', String(nowMs + leaseMs))
   const [checkpoint, saved, copy] = ['checkpoint', 'saved', 'copy'].map((field) => group.get(field) ?? '')
   const newToken = Number(group.get('token'))
-  return ['granted', newToken, checkpoint, saved, epochNow, sequence, copy, deaths, inHand, died]
+  return ['granted', newToken, checkpoint, saved, now.epoch, sequence, copy, deaths, inHand, died]
 }
 
 function isOwner(group: Map<string, string>, owner: string | undefined, token: string | undefined): boolean {

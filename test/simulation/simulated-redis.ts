@@ -24,6 +24,8 @@ const beganAt = 1_700_000_000_000
 export class SimulatedRedis {
   readonly store = new RedisStore()
   readonly actor = actor('redis')
+  /** Another one, with the same data, tells another. */
+  replicationId = '0123456789abcdef0123456789abcdef01234567'
   /** What its clock was set by, ms. */
   clockStepMs = 0
   readonly #time: SimulatedTime
@@ -80,7 +82,8 @@ export class SimulatedRedis {
     if (!model) throw new Error(`There is no model of this script:\n${script}`)
     const argsFrom = 2 + Number(given[1])
     const [keys, args] = [given.slice(2, argsFrom), given.slice(argsFrom)]
-    const reply = model.run({ store: this.store, keys, args, nowMs: this.nowMs })
+    const { store, nowMs, replicationId } = this
+    const reply = model.run({ store, keys, args, nowMs, replicationId })
     this.#watch(model.name, keys, args, reply)
     return reply
   }
