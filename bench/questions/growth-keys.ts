@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis'
-import { logParts } from '../../packages/core/src/namespace/log.ts'
+import { logParts } from '../../packages/core/src/namespace/log-parts.ts'
 import { measureSizes, sizeRatios } from '../src/measure-sizes.ts'
 import { makeProduct, products } from '../src/product.ts'
 import { scaled, type Question } from '../src/question.ts'

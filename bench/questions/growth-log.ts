@@ -1,4 +1,4 @@
-import { logParts } from '../../packages/core/src/namespace/log.ts'
+import { logParts } from '../../packages/core/src/namespace/log-parts.ts'
 import { fillLongLog } from '../src/long-log.ts'
 import { measureSizes, sizeRatios } from '../src/measure-sizes.ts'
 import { makeProduct, productKeys, products } from '../src/product.ts'

@@ -1,6 +1,6 @@
 import { connect, startWorker, type Log, type Sink } from '@headwater/core'
 import { Redis } from 'ioredis'
-import { logParts } from '../../packages/core/src/namespace/log.ts'
+import { logParts } from '../../packages/core/src/namespace/log-parts.ts'
 import { fillLongLog } from '../src/long-log.ts'
 import { measureSizes, sizeRatios } from '../src/measure-sizes.ts'
 import { nowhereSink } from '../src/nowhere-sink.ts'

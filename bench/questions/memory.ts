@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { logParts } from '../../packages/core/src/namespace/log.ts'
+import { logParts } from '../../packages/core/src/namespace/log-parts.ts'
 import { emptyRedis } from '../src/empty-redis.ts'
 import { measureSending, openConsumer } from '../src/measure-system.ts'
 import { makeProduct, productKeys, products, productVersions, type Product } from '../src/product.ts'

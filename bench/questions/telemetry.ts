@@ -1,7 +1,7 @@
 import { connect } from '@headwater/core'
 import { Appender } from '../../packages/core/src/append/appender.ts'
 import { Lanes } from '../../packages/core/src/append/lanes.ts'
-import { logParts } from '../../packages/core/src/namespace/log.ts'
+import { logParts } from '../../packages/core/src/namespace/log-parts.ts'
 import { StateReader } from '../../packages/core/src/state/state-reader.ts'
 import { AppendTelemetry } from '../../packages/core/src/telemetry/append-telemetry.ts'
 import { emptyRedis } from '../src/empty-redis.ts'

@@ -2,7 +2,7 @@ import type { Collection, Log } from '@headwater/core'
 import { appendScript, encodeAppend } from '../../packages/core/src/append/append-script.ts'
 import type { PreparedRequest } from '../../packages/core/src/append/prepared.ts'
 import { preparePut } from '../../packages/core/src/append/prepare.ts'
-import { logParts } from '../../packages/core/src/namespace/log.ts'
+import { logParts } from '../../packages/core/src/namespace/log-parts.ts'
 import type { RedisClient } from '../../packages/core/src/redis/connection.ts'
 import type { Product } from './product.ts'
 

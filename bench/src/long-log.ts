@@ -1,6 +1,6 @@
 import { connect } from '@headwater/core'
 import { Redis } from 'ioredis'
-import { logParts } from '../../packages/core/src/namespace/log.ts'
+import { logParts } from '../../packages/core/src/namespace/log-parts.ts'
 import { makeProduct, products } from './product.ts'
 import { encodeCommand, joinCommands, RawClient, type RedisAddress } from './raw-client.ts'
 import { namespace } from './worker-consumer.ts'

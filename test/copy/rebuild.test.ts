@@ -23,7 +23,7 @@ import {
   type RedisServer,
 } from '@headwater/local-servers'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { logParts } from '../../packages/core/src/namespace/log.ts'
+import { logParts } from '../../packages/core/src/namespace/log-parts.ts'
 import { intercepted } from '../support/intercepted-sink.ts'
 import { pointedCluster, pointedRedis, postgresTable, swappedRedis, type VersionedTarget } from './targets.ts'
 

@@ -1,7 +1,7 @@
 import { startWorker, verify, type WorkerEvent } from '@headwater/core'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { logParts } from '../../packages/core/src/namespace/log.ts'
+import { logParts } from '../../packages/core/src/namespace/log-parts.ts'
 import { eventually } from '../support/eventually.ts'
 import { openCopyServers, redis, technologies } from '../verify/copy-servers.ts'
 import { itemsCollection, openLog } from '../verify/shop.ts'

@@ -13,7 +13,7 @@ import {
 } from '@headwater/core'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { logParts } from '../../packages/core/src/namespace/log.ts'
+import { logParts } from '../../packages/core/src/namespace/log-parts.ts'
 import { mark } from '../../packages/core/src/proof/mark.ts'
 import { eventually } from '../support/eventually.ts'
 import { intercepted } from '../support/intercepted-sink.ts'

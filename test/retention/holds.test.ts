@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { logParts, type LogParts } from '../../packages/core/src/namespace/log.ts'
+import { logParts, type LogParts } from '../../packages/core/src/namespace/log-parts.ts'
 import {
   moveHold,
   readHolds,

@@ -1,6 +1,6 @@
 import { GroupTelemetry } from '../../packages/core/src/telemetry/group-telemetry.ts'
 import type { NamespaceKeys } from '../../packages/core/src/namespace/keys.ts'
-import type { LogParts } from '../../packages/core/src/namespace/log.ts'
+import type { LogParts } from '../../packages/core/src/namespace/log-parts.ts'
 import { Connection } from '../../packages/core/src/redis/connection.ts'
 import { guardSink } from '../../packages/core/src/sink/guarded-sink.ts'
 import { HealthWatch } from '../../packages/core/src/worker/group-health.ts'

@@ -1,5 +1,6 @@
 import { readHeader } from '../log/header.ts'
-import { logParts, type Log } from '../namespace/log.ts'
+import { logParts } from '../namespace/log-parts.ts'
+import type { Log } from '../namespace/log.ts'
 import { missingHeader } from '../namespace/metadata.ts'
 import type { ArchiveStore } from './archive-store.ts'
 import { folderOf, readManifest } from './manifest.ts'

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { releaseLease, renewLease, takeLease, type Lease, type LeaseRequest } from '../group/lease.ts'
-import type { LogParts } from '../namespace/log.ts'
+import type { LogParts } from '../namespace/log-parts.ts'
 import { persist } from '../redis/persist.ts'
 import type { Fence } from '../sink/sink.ts'
 

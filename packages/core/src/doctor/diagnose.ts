@@ -1,5 +1,6 @@
 import { HeadwaterError } from '../errors/headwater-error.ts'
-import { logParts, type Log, type LogParts } from '../namespace/log.ts'
+import { logParts, type LogParts } from '../namespace/log-parts.ts'
+import type { Log } from '../namespace/log.ts'
 import { onNodeOfKey } from '../redis/node-of-key.ts'
 import { persist } from '../redis/persist.ts'
 import type { AnySink } from '../sink/sink.ts'

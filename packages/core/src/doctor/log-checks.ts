@@ -1,6 +1,6 @@
 import type { PartitionStatus } from '../group/group-status.ts'
 import { parseHeader } from '../log/header.ts'
-import type { LogParts } from '../namespace/log.ts'
+import type { LogParts } from '../namespace/log-parts.ts'
 import { persist } from '../redis/persist.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { Findings, type Finding } from './finding.ts'

@@ -1,7 +1,7 @@
 import type { Stamp } from '../change/stamp.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { quoted } from '../errors/quoted.ts'
-import type { LogParts } from '../namespace/log.ts'
+import type { LogParts } from '../namespace/log-parts.ts'
 import { moveHold, takeHold } from '../retention/holds.ts'
 
 /** What retention keeps for a feed. */

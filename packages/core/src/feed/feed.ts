@@ -1,6 +1,6 @@
 import type { CollectionOf } from '../collection/collection.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
-import type { LogParts } from '../namespace/log.ts'
+import type { LogParts } from '../namespace/log-parts.ts'
 import type { FeedChange } from './feed-change.ts'
 import type { FeedRetain } from './feed-hold.ts'
 import type { FeedPosition } from './feed-position.ts'

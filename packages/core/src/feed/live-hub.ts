@@ -1,7 +1,7 @@
 import type { Batch } from '../change/batch.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import type { Header } from '../log/header.ts'
-import type { LogParts } from '../namespace/log.ts'
+import type { LogParts } from '../namespace/log-parts.ts'
 import type { Connection } from '../redis/connection.ts'
 import { LiveChannels } from './live-channels.ts'
 import { parseLiveMessage } from './live-message.ts'

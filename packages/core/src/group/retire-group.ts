@@ -1,5 +1,6 @@
 import { HeadwaterError } from '../errors/headwater-error.ts'
-import { logParts, type Log } from '../namespace/log.ts'
+import { logParts } from '../namespace/log-parts.ts'
+import type { Log } from '../namespace/log.ts'
 import { persist } from '../redis/persist.ts'
 import { script } from '../redis/script.ts'
 import { checkGroupName } from './group-name.ts'

@@ -1,6 +1,6 @@
 import type { Change } from '../change/change.ts'
 import type { Stamp } from '../change/stamp.ts'
-import type { LogParts } from '../namespace/log.ts'
+import type { LogParts } from '../namespace/log-parts.ts'
 import { readRange } from './range.ts'
 
 /** The change of this stamp, by one seek; undefined where the log does not have it (any more). */

@@ -4,11 +4,9 @@ import type { ChangeRequest } from '../append/change-request.ts'
 import { decide, type Decision, type DecideOptions } from '../append/decide.ts'
 import { Lanes } from '../append/lanes.ts'
 import { locate, type Router } from '../append/prepare.ts'
-import type { ArchiveStore } from '../archive/archive-store.ts'
 import { PartitionArchive } from '../archive/partition-archive.ts'
 import type { BatchContext } from '../change/batch.ts'
 import type { Change } from '../change/change.ts'
-import type { Hasher } from '../change/content-hash.ts'
 import { formatPosition, parsePosition, type Position } from '../change/position.ts'
 import type { AnyCollection, CollectionOf } from '../collection/collection.ts'
 import type { Decider } from '../collection/decider.ts'
@@ -28,45 +26,13 @@ import { readPartition, type ReadOptions } from '../log/read.ts'
 import { whenHeld, type WhenAppliedAtNodesOptions } from '../nodes/when-held.ts'
 import { Origin, type OriginOptions } from '../origin/origin.ts'
 import { Parking } from '../parking/parking.ts'
-import type { Connection } from '../redis/connection.ts'
 import { checkValuesKept, StateReader, type Entity } from '../state/state-reader.ts'
 import { Steering } from '../steering/steering.ts'
 import { AppendTelemetry } from '../telemetry/append-telemetry.ts'
 import { checkDurability, replicasRequired } from './durability.ts'
-import type { NamespaceKeys, PartitionKeys } from './keys.ts'
-import {
-  missingHeader,
-  storedCollections,
-  type NamespaceMetadata,
-  type StoredCollection,
-} from './metadata.ts'
-
-/** What the parts of Headwater that work on a log share. Not public: reached through `logParts`. */
-export interface LogParts {
-  readonly namespace: string
-  readonly metadata: NamespaceMetadata
-  readonly keys: NamespaceKeys
-  readonly collections: ReadonlyMap<string, AnyCollection>
-  readonly hasher: Hasher
-  /** For commands that answer at once. */
-  readonly connection: Connection
-  /** For what blocks, or must not stand behind other commands. Whoever opens one closes it. */
-  readonly openConnection: (purpose: string) => Connection
-  readonly producer: string
-  readonly deadlineMs: number
-  readonly attemptMs: number
-  readonly resultsWindowMs: number
-  /** Where what was trimmed is read. */
-  readonly archive: ArchiveStore | undefined
-}
-
-const partsOf = new WeakMap<Log, LogParts>()
-
-export function logParts(log: Log): LogParts {
-  const parts = partsOf.get(log)
-  if (!parts) throw new HeadwaterError('OPTION_INVALID', 'This needs a log, as connect() gives it.')
-  return parts
-}
+import type { PartitionKeys } from './keys.ts'
+import { setLogParts, type LogParts } from './log-parts.ts'
+import { missingHeader, storedCollections, type StoredCollection } from './metadata.ts'
 
 /** An open log: append to it, read from it, wait for its groups. Made by `connect`. */
 export class Log implements AsyncDisposable {
@@ -82,7 +48,7 @@ export class Log implements AsyncDisposable {
 
   constructor(parts: LogParts) {
     const { metadata, hasher, keys, namespace, connection, deadlineMs, collections } = parts
-    partsOf.set(this, parts)
+    setLogParts(this, parts)
     this.namespace = namespace
     this.#parts = parts
     const router: Router = (this.#router = {

@@ -1,6 +1,6 @@
 import { formatPosition } from '../change/position.ts'
 import type { ErrorCode } from '../errors/error-codes.ts'
-import type { LogParts } from '../namespace/log.ts'
+import type { LogParts } from '../namespace/log-parts.ts'
 import { persist } from '../redis/persist.ts'
 import type { ParkedEntry, ParkedFilter } from './parked-entry.ts'
 import { entryField, parkedField, parseField, type ParkedKey } from './parked-key.ts'

@@ -1,5 +1,5 @@
 import { HeadwaterError } from '../errors/headwater-error.ts'
-import type { LogParts } from '../namespace/log.ts'
+import type { LogParts } from '../namespace/log-parts.ts'
 import { pause, persist } from '../redis/persist.ts'
 import { script } from '../redis/script.ts'
 import { source as askLua } from './ask-redrive.lua.ts'

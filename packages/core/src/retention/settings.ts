@@ -1,5 +1,6 @@
 import { HeadwaterError } from '../errors/headwater-error.ts'
-import { logParts, type Log } from '../namespace/log.ts'
+import { logParts } from '../namespace/log-parts.ts'
+import type { Log } from '../namespace/log.ts'
 import { metadataKey } from '../namespace/keys.ts'
 import { persist } from '../redis/persist.ts'
 

@@ -1,7 +1,7 @@
 import type { Change } from '../change/change.ts'
 import { compareStamps } from '../change/stamp.ts'
 import type { Collection } from '../collection/collection.ts'
-import type { LogParts } from '../namespace/log.ts'
+import type { LogParts } from '../namespace/log-parts.ts'
 import type { Node } from '../nodes/node.ts'
 import { persist } from '../redis/persist.ts'
 import { applied, stale, type Outcome } from '../sink/outcome.ts'

@@ -5,7 +5,7 @@ import { formatPosition } from '../change/position.ts'
 import { formatVersion } from '../change/version.ts'
 import type { AnyCollection } from '../collection/collection.ts'
 import { changeAt } from '../log/change-at.ts'
-import type { LogParts } from '../namespace/log.ts'
+import type { LogParts } from '../namespace/log-parts.ts'
 import { StateReader } from './state-reader.ts'
 import { stateValue, type StateRecord } from './state-record.ts'
 

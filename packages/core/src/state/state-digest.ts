@@ -1,7 +1,7 @@
 import { hashOfLanes } from '../change/content-hash.ts'
 import { unescapeKey } from '../change/key.ts'
 import type { AnyCollection } from '../collection/collection.ts'
-import type { LogParts } from '../namespace/log.ts'
+import type { LogParts } from '../namespace/log-parts.ts'
 import { persist } from '../redis/persist.ts'
 import { script, type Script } from '../redis/script.ts'
 import type { CellName, CellsQuery, DigestCell, DigestQuery } from '../sink/digest.ts'

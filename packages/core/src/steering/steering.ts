@@ -1,7 +1,7 @@
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { checkGroupName } from '../group/group-name.ts'
 import { groupNames } from '../group/group-status.ts'
-import type { LogParts } from '../namespace/log.ts'
+import type { LogParts } from '../namespace/log-parts.ts'
 import type { RedisClient } from '../redis/connection.ts'
 import { pause, persist } from '../redis/persist.ts'
 import { readSteering, steeringFields, type SteeringState } from './steering-state.ts'

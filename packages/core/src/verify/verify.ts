@@ -2,7 +2,8 @@ import { formatPosition, type Position } from '../change/position.ts'
 import { compareStamps, type Stamp } from '../change/stamp.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { groupNames } from '../group/group-status.ts'
-import { Log, logParts, type LogParts } from '../namespace/log.ts'
+import { logParts, type LogParts } from '../namespace/log-parts.ts'
+import { Log } from '../namespace/log.ts'
 import {
   compareNode,
   isNode,

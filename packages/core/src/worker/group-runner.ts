@@ -10,7 +10,7 @@ import {
   type LeaseRequest,
 } from '../group/lease.ts'
 import { leaveGroup, observeGroup, type Member } from '../group/membership.ts'
-import type { LogParts } from '../namespace/log.ts'
+import type { LogParts } from '../namespace/log-parts.ts'
 import { storedCollections } from '../namespace/metadata.ts'
 import type { ParkingBounds } from '../parking/park.ts'
 import { mark } from '../proof/mark.ts'

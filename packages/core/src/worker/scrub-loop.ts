@@ -1,4 +1,4 @@
-import type { LogParts } from '../namespace/log.ts'
+import type { LogParts } from '../namespace/log-parts.ts'
 import { scrubPartition, type ScrubFinding } from '../proof/scrub.ts'
 import { pause } from '../redis/persist.ts'
 import type { Sink } from '../sink/sink.ts'
