@@ -76,6 +76,16 @@ describe('a command', () => {
     expect(await changesOf(log)).toEqual([])
   })
 
+  it('with an option that there is not is refused', async () => {
+    await using log = await openLog()
+    const misspelt = { retriesOnConflict: 0 } as object
+    await expect(log.decide(counters, 'a', { do: 'add', n: 2 }, misspelt)).rejects.toMatchObject({
+      code: 'OPTION_INVALID',
+      message: expect.stringContaining('"retriesOnConflict"') as string,
+    })
+    expect(await changesOf(log)).toEqual([])
+  })
+
   it('is decided once under an idempotency key, and answered as before', async () => {
     await using log = await openLog()
     const options = { idempotencyKey: 'click-1' }

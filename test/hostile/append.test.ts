@@ -77,6 +77,11 @@ describe('an append of what cannot be stored is refused, and leaves nothing behi
     ['more changes than a list may have', () => log.append(Array.from({ length: 1_001 }, () => put('a')))],
     ['options of null', () => log.append(put('a'), null as never)],
     ['options that are a text', () => log.append(put('a'), 'options' as never)],
+    ['an option that is misspelt', () => log.append(put('a'), { expect: 'absent' } as never)],
+    [
+      'an option that is misspelt, with a list',
+      () => log.append([put('a')], { idempotencykey: 'x' } as never),
+    ],
     ['a durability that is none', () => log.append(put('a'), { durability: '__proto__' as never })],
     ['metadata of null', () => log.append(put('a'), { metadata: null as never })],
     ['metadata that is a list', () => log.append(put('a'), { metadata: [] as never })],

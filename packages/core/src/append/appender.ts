@@ -1,4 +1,5 @@
 import type { AnyCollection } from '../collection/collection.ts'
+import { checkNames } from '../errors/check-names.ts'
 import { HeadwaterError, isHeadwaterError } from '../errors/headwater-error.ts'
 import { quoted } from '../errors/quoted.ts'
 import { durabilities, replicasRequired, type Durability } from '../namespace/durability.ts'
@@ -62,6 +63,13 @@ export interface AppenderOptions {
   readonly checkCollection: (collection: AnyCollection) => void
 }
 
+const optionNames: Record<keyof AppendOptions, true> = {
+  expected: true,
+  idempotencyKey: true,
+  metadata: true,
+  durability: true,
+}
+
 const betweenPatches: Backoff = { firstMs: 2, maxMs: 100 }
 
 /** The way of a change into the log: validated, encoded, routed, batched. */
@@ -85,6 +93,8 @@ export class Appender {
   ): Promise<AppendResult | AppendResult[]> {
     try {
       const context = this.#context(options)
+      // A misspelt expectation would be none, and the append overwrite what it was to respect.
+      checkNames('append', options, optionNames)
       if (isList(requests)) return this.#track(this.#appendList(requests, options.expected, context))
       const request = requests
       const { expected = 'any' } = options

@@ -2,6 +2,7 @@ import type { Position } from '../change/position.ts'
 import { formatVersion, type Version } from '../change/version.ts'
 import type { AnyDecider, Decider } from '../collection/decider.ts'
 import { canonicalJson } from '../change/canonical-json.ts'
+import { checkNames } from '../errors/check-names.ts'
 import { HeadwaterError } from '../errors/headwater-error.ts'
 import { backoffMs, type Backoff } from '../redis/backoff.ts'
 import { pause } from '../redis/persist.ts'
@@ -17,6 +18,13 @@ export interface DecideOptions extends Omit<AppendOptions, 'expected'> {
    * until the deadline of the log. 0 rejects with the conflict.
    */
   readonly retryOnConflict?: number
+}
+
+const optionNames: Record<keyof DecideOptions, true> = {
+  retryOnConflict: true,
+  idempotencyKey: true,
+  metadata: true,
+  durability: true,
 }
 
 /** What came of a command. */
@@ -62,6 +70,7 @@ export async function decide<State, Command, Event>(
   if (!decider?.decides) {
     throw new HeadwaterError('OPTION_INVALID', 'decide takes a decider, as defineDecider(…) gives.')
   }
+  checkNames('decide', options, optionNames)
   const endsAt = performance.now() + port.deadlineMs
   for (let attempt = 1; ; attempt++) {
     const known = await readKnown(port, decider, key)
