@@ -6,6 +6,7 @@ import {
   archive,
   defineCollection,
   directoryArchive,
+  feedHandler,
   memorySink,
   startWorker,
   verify,
@@ -19,6 +20,8 @@ import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { Redis } from 'ioredis'
 import { z } from 'zod'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { everyLine, headwater } from '../cli/headwater.ts'
+import { serveFeed } from '../feed/feed-server.ts'
 import { eventually } from '../support/eventually.ts'
 import { drained, openTestLog, partitionKeys } from '../worker/test-log.ts'
 import { forgedBatch } from './forged-batch.ts'
@@ -340,6 +343,33 @@ describe('a batch that somebody else has written the way we do', () => {
       expect(await verify(log, sink, { group })).toMatchObject({ equal: true })
     },
   )
+
+  it('ends no feed and no command that shows changes, where nobody can decode its payload', async () => {
+    await using served = await serveFeed(feedHandler(log, { collections: [notes], authorize: () => true }))
+    const { body } = await fetch(`${served.url}?collection=notes`)
+    let text = ''
+    const reading = (async () => {
+      for await (const bytes of body!) text += Buffer.from(bytes).toString()
+    })().catch(() => {})
+    await append('lamp')
+    await eventually(() => expect(text).toContain('"key":"lamp"'))
+    await forge('1-2', { payloads: '{' })
+    await append('desk')
+    await eventually(() => expect(text).toContain('"key":"desk"'))
+    expect(text).toMatch(
+      /event: unreadable\nid: .+\ndata: \{"key":"forged","version":"1","position":"0:1-2"\}\n\n/,
+    )
+    const at = ['--redis', server.url, '--namespace', log.namespace, '--json']
+    const tail = await headwater(['tail', '--from', 'beginning', '--no-follow', ...at])
+    expect(everyLine(tail)).toMatchObject([
+      { key: 'lamp' },
+      { key: 'forged', value: null, unreadable: expect.stringContaining('holds no JSON') as string },
+      { key: 'desk' },
+    ])
+    expect((await headwater(['history', 'notes', 'forged', ...at])).ending).toBe(0)
+    await served[Symbol.asyncDispose]()
+    await reading
+  })
 
   it('counts the last of two fields of one name', async () => {
     const sink = memorySink({ collection: notes })

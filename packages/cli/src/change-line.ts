@@ -1,9 +1,9 @@
-import type { Change, FeedChange } from '@headwater/core'
+import { isHeadwaterError, type Change, type FeedChange } from '@headwater/core'
 import { printable, type Output } from './output.ts'
 
 /** A change as programs get it. */
 export function changeJson(change: Change | FeedChange): object {
-  const { position, partition, collection, key, kind, version, schemaVersion, time, value, metadata } = change
+  const { position, partition, collection, key, kind, version, schemaVersion, time, metadata } = change
   return {
     position,
     partition,
@@ -13,8 +13,18 @@ export function changeJson(change: Change | FeedChange): object {
     version,
     schemaVersion,
     time: timeText(time),
-    value: value ?? null,
+    ...valueOf(change),
     metadata,
+  }
+}
+
+/** What a stranger has put into the log, and nobody can decode, ends no command that shows changes. */
+function valueOf(change: Change | FeedChange): object {
+  try {
+    return { value: change.value ?? null }
+  } catch (error) {
+    if (!isHeadwaterError(error, 'CHANGE_UNREADABLE')) throw error
+    return { value: null, unreadable: error.message }
   }
 }
 

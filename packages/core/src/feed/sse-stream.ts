@@ -111,7 +111,7 @@ export class SseStream {
     while (text.length < charactersAtOnce) {
       const change = subscription.shift()
       if (!change) break
-      text += `event: change\n${idLine(subscription.position)}data: ${dataOf(change)}\n\n`
+      text += eventOf(change, idLine(subscription.position))
     }
     return text
   }
@@ -154,6 +154,17 @@ export class SseStream {
 /** Within a snapshot there is nothing to go on from. */
 function idLine(position: FeedPosition | undefined): string {
   return position ? `id: ${position}\n` : ''
+}
+
+/** What nobody can decode is told, and passed over: a subscriber who lost the stream over it would come back to it for ever. */
+function eventOf(change: FeedChange, id: string): string {
+  try {
+    return `event: change\n${id}data: ${dataOf(change)}\n\n`
+  } catch (error) {
+    if (!isHeadwaterError(error, 'CHANGE_UNREADABLE')) throw error
+    const { key, version, position } = change
+    return `event: unreadable\n${id}data: ${JSON.stringify({ key, version, position })}\n\n`
+  }
 }
 
 const dataTexts = new WeakMap<FeedChange, string>()
