@@ -127,4 +127,11 @@ export const plantedBugs: readonly (readonly [string, string, string, string, Re
     'for (let turns = 0; turns < 8; turns++) await Promise.resolve()\n      if (dispatcher.barrier || looks.again) {',
     /not finished/,
   ],
+  [
+    'a change that counts as lost where an epoch begins behind it',
+    'packages/core/src/log/header.ts',
+    'if (epoch > stamp.epoch) survived = Math.min(survived, inherited)',
+    'if (epoch > stamp.epoch) survived = Math.min(survived, Math.max(0, inherited - 1))',
+    /count as lost/,
+  ],
 ]

@@ -3,6 +3,7 @@ import { formatCheckpoint, parseCheckpoint } from '../../packages/core/src/group
 import { parkedField, parseParkedKey } from '../../packages/core/src/parking/parked-key.ts'
 import type { MemoryTarget } from '../../packages/core/src/sink/memory-sink.ts'
 import type { Outcome } from '../../packages/core/src/sink/outcome.ts'
+import type { WorkerEvent } from '../../packages/core/src/worker/worker-event.ts'
 import type { RedisStore } from './redis-store.ts'
 
 /** A change as it was appended. */
@@ -106,6 +107,13 @@ export class Audit {
       this.#breach(partition, `change ${stamp.sequence} of ${key} has overtaken what is parked of its key`)
     }
     applied.add(stamp.sequence)
+  }
+
+  /** A worker tells something. */
+  told(event: WorkerEvent): void {
+    if (event.kind !== 'history-lost') return
+    const { partition, epoch, from, to } = event
+    this.#breach(partition, `${from} to ${to} of epoch ${epoch} count as lost, and nothing was`)
   }
 
   /** A script has run, with this answer. */

@@ -243,6 +243,7 @@ class Life {
       },
       group,
       onEvent: (event) => {
+        this.#audit.told(event)
         this.#events[event.kind] = (this.#events[event.kind] ?? 0) + 1
         this.#tell(() => `${name}: ${JSON.stringify(event)}`)
       },
