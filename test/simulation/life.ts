@@ -123,7 +123,7 @@ class Life {
       this.#tookOver(name, keys, reply)
       this.#tell(() => `redis: ${name} ${args.slice(0, 6).join(' ')} → ${JSON.stringify(reply)}`)
     })
-    this.#target = new SimulatedTarget(this.#time, memory, this.#audit, plan.applyTimeoutMs)
+    this.#target = new SimulatedTarget(this.#time, memory, this.#audit)
   }
 
   async run(): Promise<LifeReport> {

@@ -39,14 +39,11 @@ export class SimulatedTarget {
   readonly #time: SimulatedTime
   readonly #memory: MemorySink<unknown>
   readonly #audit: Audit
-  readonly #slowMsMax: number
 
-  /** @param applyTimeoutMs how long callers wait for a call; half of the slow ones take longer */
-  constructor(time: SimulatedTime, memory: MemorySink<unknown>, audit: Audit, applyTimeoutMs: number) {
+  constructor(time: SimulatedTime, memory: MemorySink<unknown>, audit: Audit) {
     this.#time = time
     this.#memory = memory
     this.#audit = audit
-    this.#slowMsMax = 2 * applyTimeoutMs
   }
 
   /** The sink of one worker: the memory sink, behind a network. */
@@ -114,7 +111,7 @@ export class SimulatedTarget {
     const time = this.#time
     const { random } = time
     // A slow call may come to the target long after its worker has died or was replaced.
-    const there = random.chance(0.03) ? random.below(this.#slowMsMax) : network.latencyMs()
+    const there = random.chance(0.03) ? random.below(4_000) : network.latencyMs()
     return new Promise((resolve, fail) => {
       const arrive = (): void => {
         const { downUntil, loss } = this.ailments
