@@ -45,6 +45,7 @@ describe('an append of what cannot be stored is refused, and leaves nothing behi
   it.each<[string, () => unknown]>([
     ['an empty key', () => log.append(put(''))],
     ['a key of 64 kB', () => log.append(put('k'.repeat(65_536)))],
+    ['a key of half a gigabyte', () => log.append(put('k'.repeat(2 ** 29 - 24)))],
     ['a key with half a surrogate pair', () => log.append(put('\ud800'))],
     ['a key with the other half', () => log.append(put('a\udc00'))],
     ['a key with both halves the wrong way round', () => log.append(put('\udc00\ud800'))],
@@ -73,6 +74,16 @@ describe('an append of what cannot be stored is refused, and leaves nothing behi
     [
       'a million properties',
       () => log.append(put('a', Object.fromEntries(Array.from({ length: 1e6 }, (_, at) => [`k${at}`, 1])))),
+    ],
+    [
+      'ten million items',
+      () =>
+        log.append(
+          put(
+            'a',
+            Array.from({ length: 1e7 }, () => 0),
+          ),
+        ),
     ],
     ['more changes than a list may have', () => log.append(Array.from({ length: 1_001 }, () => put('a')))],
     ['options of null', () => log.append(put('a'), null as never)],
@@ -206,11 +217,11 @@ describe('an append at the wrong time', () => {
     await expect(own.get(notes, 'last')).rejects.toMatchObject({ code: 'CLOSED' })
   })
 
-  it('and twenty thousand at once are each stored', async () => {
+  it('and a hundred thousand at once are each stored', async () => {
     const results = await Promise.all(
-      Array.from({ length: 20_000 }, (_, at) => log.append(put(`many-${at}`))),
+      Array.from({ length: 100_000 }, (_, at) => log.append(put(`many-${at}`))),
     )
-    expect(new Set(results.map(({ position }) => position)).size).toBe(20_000)
+    expect(new Set(results.map(({ position }) => position)).size).toBe(100_000)
   })
 })
 

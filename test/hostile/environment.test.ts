@@ -1,4 +1,6 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -41,6 +43,13 @@ const shell = (script: string, args: readonly string[], options: CallOptions = {
 
 const inGoneFolder = (args: readonly string[]): Promise<Ended> =>
   shell('d=$(mktemp -d) && cd "$d" && rmdir "$d" && exec "$@"', args)
+
+/** As a user whom permissions of files apply to: root is one only without two of its capabilities. */
+const permitted = (args: readonly string[]): Promise<Ended> =>
+  shell(
+    'if [ "$(id -u)" = 0 ]; then exec setpriv --bounding-set=-dac_override,-dac_read_search "$@"; fi; exec "$@"',
+    args,
+  )
 
 /** What is wrong with how a call failed; nothing where it is as it should be. */
 function troubles({ ending, stdout, stderr }: Ended, json: boolean): string[] {
@@ -184,6 +193,43 @@ describe('an environment that lacks what is usual', () => {
     const ended = await call([...args, ...at, '--json'])
     expect(troubles(ended, true)).toEqual([])
     expect(lastLine(ended)).toMatchObject({ error: { code } })
+  })
+
+  it('that may not be read or written is told by what has to', async () => {
+    const locked = join(folder, 'locked')
+    await mkdir(locked)
+    const config = join(folder, 'unreadable.config.ts')
+    await writeFile(config, 'export default {}', { mode: 0 })
+    const records = join(folder, 'unreadable.ndjson')
+    await writeFile(records, '{"id":"a"}\n', { mode: 0 })
+    await chmod(locked, 0o500)
+    const expected: [readonly string[], string][] = [
+      [['status', '--config', config], 'CONFIG_INVALID'],
+      [['import', 'products', records, ...at], 'FILE_UNREADABLE'],
+      [['export', 'products', join(locked, 'out.ndjson'), ...at], 'FILE_UNWRITABLE'],
+      [['archive', 'run', join(locked, 'archive'), ...at], 'ARCHIVE_UNAVAILABLE'],
+      [['init', join(locked, 'project')], 'FILE_UNWRITABLE'],
+    ]
+    for (const [args, code] of expected) {
+      const ended = await permitted([...args, '--json'])
+      expect(troubles(ended, true)).toEqual([])
+      expect(lastLine(ended)).toMatchObject({ error: { code } })
+    }
+    expect(await readdir(locked)).toEqual([])
+  })
+
+  it('lists processes without the passwords in their arguments', async () => {
+    // Nobody answers, so the call waits.
+    await using silent = createServer().listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const { port } = silent.address() as AddressInfo
+    const url = `redis://anna:${secret}@127.0.0.1:${port}`
+    const following = new Call(['tail', '--redis', url, '--namespace', 'shop'], { program: built.program })
+    await eventually(async () => {
+      const listed = await readFile(`/proc/${following.process.pid}/cmdline`, 'utf8')
+      expect(listed).toMatch(/^headwater tail --redis redis:\/\/\*\*\*@/)
+      expect(listed).not.toContain(secret)
+    })
   })
 
   it.each<[string, () => readonly string[]]>([

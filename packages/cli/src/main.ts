@@ -16,10 +16,14 @@ import { addRecordCommands } from './program/records.ts'
 import { addRetentionCommands } from './program/retention.ts'
 import { addSteeringCommands } from './program/steering.ts'
 import { addWatchCommands } from './program/watch.ts'
+import { withoutSecrets } from './error-report.ts'
 import { repeatedNumbers, repeatedTexts } from './repeated.ts'
 import { reportFailure } from './report-failure.ts'
 
 // Arguments to one command, whose code is loaded when it is the one to run.
+
+// Everybody on the machine can list processes with their arguments, and one may be a URL with a password.
+process.title = withoutSecrets(['headwater', ...process.argv.slice(2)].join(' '))
 
 const output = new Output(asksForJson(process.argv.slice(2)), process.stdout, process.stderr)
 // Whoever reads our stdout may leave when he has seen enough; a worker goes on when nobody reads its log any more.

@@ -9,6 +9,13 @@ export function checkKey(collection: string, key: unknown): asserts key is strin
     throw new HeadwaterError('KEY_INVALID', `A key of ${collection} is of type ${typeof key}, not text.`)
   }
   if (key.length === 0) throw new HeadwaterError('KEY_INVALID', `A key of ${collection} is empty.`)
+  // Before anything that would have to put such a text together.
+  if (key.length > keyBytesMax) {
+    throw new HeadwaterError(
+      'KEY_INVALID',
+      `A key of ${collection} has ${key.length} characters; the limit is ${keyBytesMax} bytes.`,
+    )
+  }
   if (!key.isWellFormed()) {
     throw new HeadwaterError(
       'KEY_INVALID',
