@@ -13,8 +13,12 @@ export class Roll {
     this.#dead.add(index)
   }
 
-  async revive(): Promise<void> {
-    for (const index of this.#dead) await this.#servers[index]!.restart()
+  /** @param prepare what is done with each of them before it runs again */
+  async revive(prepare?: (server: OwnRedisServer) => void): Promise<void> {
+    for (const index of this.#dead) {
+      prepare?.(this.#servers[index]!)
+      await this.#servers[index]!.restart()
+    }
     this.#dead.clear()
   }
 }

@@ -1,6 +1,7 @@
 import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
 import { Redis, type RedisOptions } from 'ioredis'
 import type { Links } from '../links.ts'
+import { fixAppendOnlyFile } from './append-only-file.ts'
 import type { Deployment } from './deployment.ts'
 import { Roll } from './roll.ts'
 
@@ -41,7 +42,8 @@ export class Single implements Deployment {
   }
 
   async mend(): Promise<void> {
-    await this.roll.revive()
+    // As docs/guarantees.md asks for.
+    await this.roll.revive(fixAppendOnlyFile)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
