@@ -9,45 +9,27 @@ import {
   startWorker,
   verifyArchive,
   type Change,
-  type Log,
   type Worker,
   type WorkerEvent,
 } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import { everyLine, headwater, type Ended } from '../cli/headwater.ts'
 import { eventSink } from '../support/event-sink.ts'
 import { eventually } from '../support/eventually.ts'
-import { drained, openTestLog, partitionKeys } from '../worker/test-log.ts'
+import { client, log, openOwnLog, server } from '../worker/own-log.ts'
+import { drained, partitionKeys } from '../worker/test-log.ts'
 import { forgedBatch } from './forged-batch.ts'
 
 const group = 'copy'
 const megabyte = 1_000_000
-let server: OwnRedisServer
-let client: Redis
-let log: Log
 let worker: Worker | undefined
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
-
-beforeEach(async () => {
-  log = await openTestLog(server.options)
-})
+openOwnLog()
 
 afterEach(async () => {
   await worker?.stop()
   worker = undefined
-  await log.close()
   await client.flushall()
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
 })
 
 const append = (id: string, content: Note['content'] = 1) => log.append(notes.put({ id, content }))

@@ -16,26 +16,20 @@ import {
   type Log,
   type Worker,
 } from '@headwater/core'
-import { startRedis, type OwnRedisServer } from '@headwater/local-servers'
-import { Redis } from 'ioredis'
 import { z } from 'zod'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { everyLine, headwater } from '../cli/headwater.ts'
 import { serveFeed } from '../feed/feed-server.ts'
 import { eventually } from '../support/eventually.ts'
+import { client, server, startOwnRedis } from '../support/own-redis.ts'
 import { drained, openTestLog, partitionKeys } from '../worker/test-log.ts'
 import { forgedBatch } from './forged-batch.ts'
 
 const group = 'copy'
-let server: OwnRedisServer
-let client: Redis
 let log: Log
 let worker: Worker | undefined
 
-beforeAll(async () => {
-  server = await startRedis({ own: true })
-  client = new Redis(server.options)
-})
+startOwnRedis()
 
 beforeEach(async () => {
   log = await openTestLog(server.options)
@@ -45,11 +39,6 @@ afterEach(async () => {
   await worker?.stop()
   worker = undefined
   await log.close()
-})
-
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
 })
 
 const stream = () => partitionKeys(log, group).log
